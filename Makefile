@@ -1,0 +1,31 @@
+# Each target makes what it needs: the virtual environment, the contract, the compiled parts.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := $(shell find switch adapters proto -name '*.pyx' -o -name '*.pxd' -o -name '*.proto') pyproject.toml setup.py
+
+.PHONY: demo test lint bench services build clean
+
+demo: .venv.stamp
+	$(BIN)/bayswitch demo
+
+test: .venv.stamp
+	$(BIN)/python -m pytest
+
+lint: .venv.stamp
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: .venv.stamp
+	$(BIN)/python -m loadtest.bench
+
+services: .venv.stamp
+	$(BIN)/python -m deploy.local
+
+build: .venv.stamp
+
+.venv.stamp: $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[test,lint,load]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv.stamp build dist *.egg-info

@@ -1,0 +1,1 @@
+"""The wire contract of Bayswitch; generated modules stand beside the .proto files."""

@@ -1,0 +1,68 @@
+"""Every bound of the switch, unit last, each with its reason; the relations between them are asserted below."""
+
+from typing import Final
+
+# --- money -----------------------------------------------------------------------------------------------------------
+AMOUNT_MINOR_MAX: Final = 10**15 - 1  # FPS amounts have 15 digits in all, 2 of them decimals (rails.md A2)
+SCRIPT_INTEGER_MAX: Final = 2**53 - 1  # Lua numbers are doubles: beyond this the store's scripts lose units
+RATE_TERM_MAX: Final = 10**12  # numerator and denominator of a rate; AMOUNT_MINOR_MAX * this is a Python integer, fine
+
+# --- text ------------------------------------------------------------------------------------------------------------
+NAME_CHARS_MAX: Final = 140  # ISO 20022 Max140Text; a rail with less (FPS: 40) refuses by its own spec
+MAX35_CHARS: Final = 35  # ISO 20022 Max35Text: end_to_end_id, references
+ACCOUNT_CHARS_MAX: Final = 64  # longest address a rail here takes (email proxy)
+REMARK_CHARS_MAX: Final = 140  # ISO 20022 RmtInf/Ustrd
+REQUEST_ID_CHARS_MAX: Final = 64  # AIP-155 suggests a UUID (36); wallets' own ids run to 64 (Alipay out_trade_no)
+PARTICIPANT_ID_CHARS_MAX: Final = 16  # A-Z 0-9 _; it is part of every key, so short
+DOCUMENT_CHARS_MAX: Final = 32  # longest number is 18 (resident ID); leaves room for a passport MRZ number with spaces
+
+# --- one payment, times ----------------------------------------------------------------------------------------------
+CALL_DEFAULT_MS: Final = 15_000  # deadline given to a call that came without one; documented in payment.proto
+RAIL_PREPARE_MS_MAX: Final = 8_000  # one attempt at the instructed agent (SCT Inst: 7-10 s, reliability.md 1.7)
+STORE_CALL_MS_MAX: Final = 1_000  # one script call; a store slower than this is down for a payment
+HOLD_MS_MAX: Final = 10_000  # after this, recovery takes the hold over
+RAIL_MESSAGE_VALID_MS: Final = 30_000  # a rail refuses our prepare when older: "never seen" after it is final
+QUOTE_MS_DEFAULT: Final = 600_000  # Nexus quote life, rails.md D5
+QUOTE_MS_MAX: Final = 3_600_000  # a provider will not stand by a rate for longer
+CLOCK_SKEW_MS_MAX: Final = 5_000  # a rail's clock may be ahead of ours by this
+
+# --- recovery --------------------------------------------------------------------------------------------------------
+ENQUIRY_FIRST_MS: Final = 1_000  # first enquiry after a hold is overdue
+ENQUIRY_BACKOFF_MS_MAX: Final = 60_000  # UPI: repeated enquiries were themselves an outage (reliability.md 1.7)
+ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX: Final = 32  # the small budget of one rail
+RECOVERY_SCAN_COUNT: Final = 500  # overdue holds read at a time
+
+# --- grouping and queues ---------------------------------------------------------------------------------------------
+BATCH_ITEMS_MAX: Final = 500  # SubmitPaymentsRequest; keeps one batch under MESSAGE_BYTES_MAX
+BATCHES_IN_FLIGHT_PER_STREAM: Final = 4  # then the stream is not read: a slow reader cannot grow our memory
+GROUP_ITEMS_MAX: Final = 256  # store calls shared by one script call: keeps one script under about 10 ms
+GROUP_BYTES_MAX: Final = 1 << 20  # the same by size
+GROUPS_IN_FLIGHT_PER_SHARD: Final = 4  # script calls sent and not answered; the next group grows meanwhile
+STORE_QUEUE_ITEMS_MAX: Final = 20_000  # waiting store calls; beyond it new payments are refused, completions are not
+PAYMENTS_IN_FLIGHT_MAX: Final = 10_000  # running submits of one worker; beyond it OVERLOADED
+CALLS_IN_FLIGHT_MAX: Final = 2_000  # concurrent RPCs of one worker, streams included
+WATCHERS_MAX: Final = 200  # WatchPayments streams of one worker
+PAGE_SIZE_DEFAULT: Final = 50
+PAGE_SIZE_MAX: Final = 500
+CHANGES_READ_COUNT: Final = 200  # changes read at a time by a watcher
+
+# --- messages --------------------------------------------------------------------------------------------------------
+MESSAGE_BYTES_MAX: Final = 1 << 20  # gRPC receive and send
+RAIL_MESSAGE_BYTES_MAX: Final = 64 * 1024  # one rail message; the longest here is under 8 KiB
+XML_DEPTH_MAX: Final = 24  # pacs.008 inside an envelope is 12 deep
+XML_NODES_MAX: Final = 2_000  # elements in one message
+RAIL_IN_FLIGHT_MAX: Final = 4_096  # requests on one rail link that wait for an answer
+
+# --- corridors -------------------------------------------------------------------------------------------------------
+CORRIDORS_MAX: Final = 100_000  # rows of the routing table
+ROUTE_LIMITS_MAX: Final = 8  # limit rows of one corridor
+
+# --- events ----------------------------------------------------------------------------------------------------------
+RELAY_BATCH_COUNT: Final = 500  # outbox entries read and published at a time
+PRODUCER_STUCK_MS_MAX: Final = 10_000  # no ack for this long: the producer is rebuilt (aiokafka#1017)
+
+assert AMOUNT_MINOR_MAX < SCRIPT_INTEGER_MAX
+assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX <= HOLD_MS_MAX  # an honest payment ends before recovery looks at it
+assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX < CALL_DEFAULT_MS
+assert RAIL_PREPARE_MS_MAX < RAIL_MESSAGE_VALID_MS
+assert GROUP_ITEMS_MAX <= STORE_QUEUE_ITEMS_MAX
