@@ -1,0 +1,20 @@
+"""The flows. The only place with control flow; it knows ports, never a library."""
+
+from switch.engine.directory import Directory, RouteOption
+from switch.engine.payments import Payments, Submitted
+from switch.engine.quotes import Fee, QuoteRequest, Quotes
+from switch.engine.recovery import Recovery, RecoveryTimes
+from switch.engine.watch import Watch
+
+__all__ = [
+    "Directory",
+    "Fee",
+    "Payments",
+    "QuoteRequest",
+    "Quotes",
+    "Recovery",
+    "RecoveryTimes",
+    "RouteOption",
+    "Submitted",
+    "Watch",
+]

@@ -1,0 +1,5 @@
+"""`python -m switch` is `bayswitch`."""
+
+from switch.cli import main
+
+main()

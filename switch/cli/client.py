@@ -1,0 +1,100 @@
+"""A small client of the switch, as a wallet provider would write one."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+from bayswitch.v1 import directory_pb2_grpc, participant_pb2_grpc, payment_pb2_grpc, quote_pb2_grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+__all__ = ["CallFailed", "Client", "Target", "connect"]
+
+_EXIT_CODES = {
+    grpc.StatusCode.UNAVAILABLE: 4,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 4,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 4,
+}
+_REFUSED = 3
+
+
+class Target(NamedTuple):
+    """Where the switch is, and who calls: by certificate, or on a demo server by name."""
+
+    address: str
+    participant: str
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+class CallFailed(Exception):
+    """A call was refused or failed; the text is for people, `reason` the catalogue's row."""
+
+    def __init__(self, error: grpc.RpcError) -> None:
+        status = rpc_status.from_call(error)
+        self.reason, self.field, self.figures = "", "", {}  # type: str, str, dict[str, str]
+        for detail in status.details if status else ():
+            info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+            if detail.Unpack(info):
+                self.reason, self.figures = info.reason, dict(info.metadata)
+            elif detail.Unpack(bad):
+                self.field = ", ".join(violation.field for violation in bad.field_violations)
+        self.code = error.code()
+        self.exit_code = _EXIT_CODES.get(self.code, _REFUSED)
+        figures = " ".join(f"{key}={value}" for key, value in sorted(self.figures.items()))
+        parts = (self.code.name, self.reason, self.field and f"field {self.field}", error.details() or "", figures)
+        super().__init__(" · ".join(part for part in parts if part))
+
+
+class Client:
+    """Stubs of all services on one channel; every call carries a deadline and turns errors into CallFailed."""
+
+    def __init__(self, channel: grpc.Channel, participant: str) -> None:
+        self.payments = payment_pb2_grpc.PaymentServiceStub(channel)
+        self.quotes = quote_pb2_grpc.QuoteServiceStub(channel)
+        self.directory = directory_pb2_grpc.DirectoryServiceStub(channel)
+        self.participants = participant_pb2_grpc.ParticipantServiceStub(channel)
+        self.metadata = (("x-bayswitch-participant", participant),) if participant else ()
+
+    def call(self, method: Any, request: Message, seconds: int = 20) -> Any:
+        """One unary call: its answer. Raises CallFailed."""
+        return self.call_with_replay(method, request, seconds)[0]
+
+    def call_with_replay(self, method: Any, request: Message, seconds: int = 20) -> tuple[Any, bool]:
+        """One unary call: its answer, and whether the switch answered from an earlier execution."""
+        try:
+            answer, call = method.with_call(request, timeout=seconds, metadata=self.metadata)
+        except grpc.RpcError as error:
+            raise CallFailed(error) from None
+        return answer, any(key == "x-bayswitch-replay" for key, _ in call.trailing_metadata() or ())
+
+    def stream(self, method: Any, request: Message) -> Iterator[Any]:
+        """One server stream, until it ends or the caller stops. Raises CallFailed."""
+        try:
+            yield from method(request, metadata=self.metadata)
+        except grpc.RpcError as error:
+            raise CallFailed(error) from None
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[Client]:
+    """A channel to the switch for the length of a `with`."""
+    if target.tls_ca:
+        pair = (target.tls_key, target.tls_cert) if target.tls_cert and target.tls_key else (None, None)
+        key, cert = (path.read_bytes() if path else None for path in pair)
+        credentials = grpc.ssl_channel_credentials(target.tls_ca.read_bytes(), key, cert)
+        channel = grpc.secure_channel(target.address, credentials)
+    else:
+        channel = grpc.insecure_channel(target.address)
+    with channel:
+        yield Client(channel, target.participant)
+
+
+def new_id() -> str:
+    """A UUIDv4: a UETR or a request_id."""
+    return str(uuid.uuid4())

@@ -1,0 +1,91 @@
+"""Starts the parts of a switch as processes of their own, waits until each says it is ready, and stops them by id."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from switch.errors import BayswitchError
+
+__all__ = ["NotReady", "Part", "start_part"]
+
+
+class NotReady(BayswitchError):
+    """A part ended, or said nothing, before it was ready; carries the end of what it printed."""
+
+
+class Part:
+    """One running process. `ready` is what its first line of output said, as data."""
+
+    def __init__(self, process: subprocess.Popen[str], ready: Mapping[str, Any], log: Path) -> None:
+        self.process = process
+        self.ready = ready
+        self.log = log
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.process.kill()
+        self._reap()
+
+    def stop(self, seconds: float = 30) -> int:
+        """SIGTERM, wait, and its exit status; SIGKILL when it does not end in time."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        return self._reap()
+
+    def _reap(self) -> int:
+        status = self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+        return status
+
+
+def start_part(
+    name: str, *arguments: str, environment: Mapping[str, str], directory: Path, seconds: float = 30
+) -> Part:
+    """`bayswitch <arguments> --json` as a process; returns when it has printed its ready line.
+
+    Raises:
+        NotReady: it ended or stayed silent for `seconds`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    log_path = directory / f"{name}.log"
+    with log_path.open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "switch", *arguments, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **environment},
+        )
+    assert process.stdout is not None
+    line = _first_line(process.stdout, seconds)
+    if not line:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        raise NotReady(f"{name} is not ready: {log_path.read_text('utf-8', 'replace')[-600:].strip() or 'no output'}")
+    return Part(process, json.loads(line), log_path)
+
+
+def _first_line(stream: IO[str], seconds: float) -> str:
+    """The first line, or "" when none comes in time or the stream ends."""
+    found: list[str] = []
+    reader = threading.Thread(target=lambda: found.append(stream.readline()), daemon=True)
+    reader.start()
+    reader.join(seconds)
+    return found[0] if found else ""

@@ -1,0 +1,189 @@
+"""Submit: the path of one payment. Route, reserve, ask the rail, make it final; three awaits, in this order."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from switch.domain.charges import charges
+from switch.domain.instruction import Instruction, differing_field
+from switch.domain.payment import Hold, Payment, State, kept_refusal
+from switch.domain.position import entries_of, unbalanced
+from switch.engine.quotes import Quotes
+from switch.engine.watch import Watch
+from switch.errors import RailRejected, RailSilent, RailUnavailable, Refused
+from switch.limits import HOLD_MS_MAX, PAYMENTS_IN_FLIGHT_MAX, RAIL_PREPARE_MS_MAX
+from switch.ports import Clock, PaymentStore, Rail
+from switch.routing import RouterHolder
+
+__all__ = ["Payments", "Submitted"]
+
+_POLL_FIRST_MS = 10  # a copy that runs in another process is looked at after this, then twice as late each time
+_POLL_MS_MAX = 320
+
+
+class Submitted(NamedTuple):
+    """`replay`: answered from an execution that another call began."""
+
+    payment: Payment
+    replay: bool
+
+
+class _Running(NamedTuple):
+    instruction: Instruction
+    task: asyncio.Task[Submitted]
+
+
+class Payments:
+    """Runs payments. One instance per process; any number of processes on one store."""
+
+    def __init__(
+        self,
+        *,
+        store: PaymentStore,
+        quotes: Quotes,
+        router: RouterHolder,
+        rails: Mapping[str, Rail],
+        watch: Watch,
+        clock: Clock,
+        identity_hash: Callable[[str], str],
+        hold_ms: int = HOLD_MS_MAX,
+    ) -> None:
+        self._store = store
+        self._quotes = quotes
+        self._router = router
+        self._rails = rails
+        self._watch = watch
+        self._clock = clock
+        self._identity_hash = identity_hash
+        self._hold_ms = hold_ms
+        self._running: dict[tuple[str, str], _Running] = {}
+
+    @property
+    def running(self) -> int:
+        """Payments this process is working on."""
+        return len(self._running)
+
+    def is_running(self, participant: str, request_id: str) -> bool:
+        """True while this process itself will end the payment: recovery leaves it alone."""
+        return (participant, request_id) in self._running
+
+    async def submit(self, instruction: Instruction, budget_ms: int) -> Submitted:
+        """Pay, or answer what became of this request before.
+
+        The payment runs on when the caller's budget ends or the caller is cancelled: then the answer is where it
+        stands (PREPARED, IN_DOUBT). Safe to repeat with the same request_id, for ever.
+
+        Raises:
+            Refused: no trace was left, or a kept refusal (see errors.REASONS).
+            StoreUnavailable: what was done is unknown; repeat.
+        """
+        key = (instruction.participant, instruction.request_id)
+        running, joined = self._running.get(key), True
+        if running is None:
+            if len(self._running) >= PAYMENTS_IN_FLIGHT_MAX:
+                raise Refused("OVERLOADED")
+            running, joined = self._start(key, instruction), False
+        elif field := differing_field(running.instruction, instruction):
+            raise Refused("REQUEST_MISMATCH", field=field)
+        done, _ = await asyncio.wait((running.task,), timeout=budget_ms / 1000)
+        if not done:
+            return await self._where_it_stands(instruction)
+        result = running.task.result()
+        return Submitted(result.payment, True) if joined else result
+
+    async def receive(self, instruction: Instruction) -> Payment:
+        """A payment that came from a rail: `credit` is not known yet, the corridor and our own quote decide it.
+
+        A repeat by the rail (same participant and request_id) answers the first outcome.
+        """
+        earlier = await self._store.get_by_request(instruction.participant, instruction.request_id)
+        if earlier is None:
+            instruction = await self._quotes.price_inbound(instruction)
+            return (await self.submit(instruction, self._hold_ms)).payment
+        known = earlier.instruction
+        if (known.uetr, known.debit, known.creditor) != (instruction.uetr, instruction.debit, instruction.creditor):
+            raise Refused("REQUEST_MISMATCH", field=differing_field(known, instruction))
+        return (await self._replay(known, earlier)).payment
+
+    async def drain(self) -> None:
+        """Wait until every running payment has ended; new ones may still be begun by whoever calls."""
+        while self._running:
+            await asyncio.wait([running.task for running in self._running.values()])
+
+    # --- one payment -------------------------------------------------------------------------------------------------
+    def _start(self, key: tuple[str, str], instruction: Instruction) -> _Running:
+        task = asyncio.get_running_loop().create_task(self._run(instruction))
+        running = self._running[key] = _Running(instruction, task)
+        task.add_done_callback(lambda ended: self._ended(key, ended))
+        return running
+
+    def _ended(self, key: tuple[str, str], task: asyncio.Task[Submitted]) -> None:
+        del self._running[key]
+        if not task.cancelled():
+            task.exception()  # whoever still waits gets it from the task; when nobody does, it is not an error of the loop
+
+    async def _run(self, instruction: Instruction) -> Submitted:
+        """The path. Each line is one step of design section 3; the first refusal ends it."""
+        now_ms = self._clock.now_ms()
+        try:
+            route = self._router.route(instruction, now_ms)
+            quote = await self._quotes.enforce(instruction, route)
+        except Refused as refusal:
+            return await self._replay_or_raise(instruction, refusal)
+        hold = Hold(
+            instruction,
+            route.corridor.id,
+            route.rail,
+            entries_of(instruction, route.gateway, quote),
+            charges(route.corridor, instruction, now_ms, self._identity_hash),
+            now_ms,
+            now_ms + self._hold_ms,
+        )
+        assert not unbalanced(hold.entries)
+        prepared = await self._store.prepare(hold, instruction.quote_id)
+        if not prepared.fresh:
+            return await self._replay(instruction, prepared.payment)
+        self._watch.nudge(instruction.participant)
+        if refusal := kept_refusal(prepared.payment):
+            raise refusal
+        payment = await self._ask(hold)
+        self._watch.nudge(instruction.participant)
+        return Submitted(payment, False)
+
+    async def _ask(self, hold: Hold) -> Payment:
+        """Ask the rail and write down what it said. Silence is a doubt, never a failure."""
+        try:
+            ack = await self._rails[hold.rail].prepare(hold, RAIL_PREPARE_MS_MAX)
+        except RailRejected as refusal:
+            return await self._store.abort(hold, refusal.reason.name, refusal.rail_code, self._clock.now_ms())
+        except RailUnavailable:
+            return await self._store.abort(hold, "RAIL_UNAVAILABLE", "", self._clock.now_ms())
+        except RailSilent:
+            return await self._store.doubt(hold, self._clock.now_ms())
+        return await self._store.commit(hold, ack, self._clock.now_ms())
+
+    # --- what was there before -----------------------------------------------------------------------------------------
+    async def _replay_or_raise(self, instruction: Instruction, refusal: Refused) -> Submitted:
+        """A rule refuses now, but the request may have begun when it did not: then its outcome counts."""
+        earlier = await self._store.get_by_request(instruction.participant, instruction.request_id)
+        if earlier is None:
+            raise refusal
+        return await self._replay(instruction, earlier)
+
+    async def _replay(self, instruction: Instruction, earlier: Payment) -> Submitted:
+        if field := differing_field(earlier.instruction, instruction):
+            raise Refused("REQUEST_MISMATCH", field=field)
+        if refusal := kept_refusal(earlier):
+            raise refusal
+        waited_ms, pause_ms = 0, _POLL_FIRST_MS
+        while earlier.state is State.PREPARED and waited_ms < self._hold_ms:
+            await asyncio.sleep(pause_ms / 1000)
+            waited_ms, pause_ms = waited_ms + pause_ms, min(2 * pause_ms, _POLL_MS_MAX)
+            earlier = await self._store.get(instruction.participant, instruction.uetr) or earlier
+        return Submitted(earlier, True)
+
+    async def _where_it_stands(self, instruction: Instruction) -> Submitted:
+        payment = await self._store.get_by_request(instruction.participant, instruction.request_id)
+        if payment is None:
+            raise Refused("DEADLINE_PASSED")
+        return Submitted(payment, False)
