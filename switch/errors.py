@@ -9,11 +9,13 @@
     │   ├── RailUnavailable nothing was sent; the payment may be ended at once
     │   └── RailSilent      something may have been sent and no answer came: the outcome is unknown
     ├── StoreUnavailable    the store did not answer in its budget; what it did is unknown, the script de-duplicates
+    ├── BrokerUnavailable   the broker did not acknowledge; the events wait in the outbox, a repeat is safe
     └── ConfigError         a setting is wrong; names the setting and the change to make
 
 Refusals come in a fixed order of precedence: the order of the rows in REASONS. tests/test_errors.py walks it.
 """
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +24,7 @@ from typing import Final
 __all__ = [
     "REASONS",
     "BayswitchError",
+    "BrokerUnavailable",
     "CodecError",
     "ConfigError",
     "InvalidValue",
@@ -33,6 +36,7 @@ __all__ = [
     "Refused",
     "Retry",
     "StoreUnavailable",
+    "anatomy",
 ]
 
 
@@ -197,5 +201,19 @@ class StoreUnavailable(BayswitchError):
     """The store did not answer in its budget. The script de-duplicates, so a repeat is safe."""
 
 
+class BrokerUnavailable(BayswitchError):
+    """The broker did not acknowledge in its budget. Events may have arrived or not; they are sent again with the same ids."""
+
+
 class ConfigError(BayswitchError):
     """A setting is wrong; the text names it and the change to make."""
+
+
+def anatomy(error: BaseException) -> str:
+    """Types and frames of an exception and of what caused it, for a log: its text may quote a personal value."""
+    chain: list[str] = []
+    part: BaseException | None = error
+    while part is not None and len(chain) < 8:  # a chain may be a ring
+        chain.append(type(part).__name__ + "\n" + "".join(traceback.format_tb(part.__traceback__)))
+        part = part.__cause__ or part.__context__
+    return "caused by ".join(chain)

@@ -18,6 +18,7 @@ DOCUMENT_CHARS_MAX: Final = 32  # longest number is 18 (resident ID); leaves roo
 
 # --- one payment, times ----------------------------------------------------------------------------------------------
 CALL_DEFAULT_MS: Final = 15_000  # deadline given to a call that came without one; documented in payment.proto
+ANSWER_MARGIN_MS_MAX: Final = 100  # kept back from a caller's deadline, so that PREPARED or IN_DOUBT still reaches it
 RAIL_PREPARE_MS_MAX: Final = 8_000  # one attempt at the instructed agent (SCT Inst: 7-10 s, reliability.md 1.7)
 STORE_CALL_MS_MAX: Final = 1_000  # one script call; a store slower than this is down for a payment
 HOLD_MS_MAX: Final = 10_000  # after this, recovery takes the hold over
@@ -40,11 +41,20 @@ GROUP_BYTES_MAX: Final = 1 << 20  # the same by size
 GROUPS_IN_FLIGHT_PER_SHARD: Final = 4  # script calls sent and not answered; the next group grows meanwhile
 STORE_QUEUE_ITEMS_MAX: Final = 20_000  # waiting store calls; beyond it new payments are refused, completions are not
 PAYMENTS_IN_FLIGHT_MAX: Final = 10_000  # running submits of one worker; beyond it OVERLOADED
-CALLS_IN_FLIGHT_MAX: Final = 2_000  # concurrent RPCs of one worker, streams included
+CALLS_IN_FLIGHT_MAX: Final = 2_000  # concurrent RPCs of one worker that begin something, streams included
+LOOKS_IN_FLIGHT_MAX: Final = 2_000  # the same for RPCs that only look: counted apart, new work never sheds them
 WATCHERS_MAX: Final = 200  # WatchPayments streams of one worker
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 500
 CHANGES_READ_COUNT: Final = 200  # changes read at a time by a watcher
+
+# --- the store's server ----------------------------------------------------------------------------------------------
+STORE_CONNECTIONS_MAX: Final = 32  # of one worker to one server: groups, and reads that are not grouped
+STORE_READ_ROUNDS_MAX: Final = 20  # pages of a participant's changes walked for one answer of ListPayments
+QUOTE_KEPT_MS: Final = 7 * 86_400_000  # an ended quote can be read this long; the payment keeps its figures for ever
+QUOTE_LOOK_AGAIN_MS: Final = 5_000  # a used quote whose payment still runs is looked at again after this
+EMBEDDED_START_MS_MAX: Final = 60_000  # reading back a day's append-only file takes seconds, not minutes
+EMBEDDED_STOP_MS_MAX: Final = 10_000  # then it is killed; what was acknowledged is in its file already
 
 # --- messages --------------------------------------------------------------------------------------------------------
 MESSAGE_BYTES_MAX: Final = 1 << 20  # gRPC receive and send
@@ -60,9 +70,22 @@ ROUTE_LIMITS_MAX: Final = 8  # limit rows of one corridor
 # --- events ----------------------------------------------------------------------------------------------------------
 RELAY_BATCH_COUNT: Final = 500  # outbox entries read and published at a time
 PRODUCER_STUCK_MS_MAX: Final = 10_000  # no ack for this long: the producer is rebuilt (aiokafka#1017)
+EVENT_BATCH_BYTES_MAX: Final = 256 * 1024  # one produce batch: a whole RELAY_BATCH_COUNT of events fits, a broker takes 1 MiB
+EVENT_BYTES_MAX: Final = 8 * 1024  # one event; about 300 bytes as written here
+RELAY_IDLE_MS_MIN: Final = 5  # pause after the outbox ran empty: lets a batch gather
+RELAY_IDLE_MS_MAX: Final = 200  # longest pause between looks at an empty outbox that nobody nudges
+RELAY_BACKOFF_MS_FIRST: Final = 100  # pause after the broker or the store failed, doubled each time
+RELAY_BACKOFF_MS_MAX: Final = 5_000  # a broker that is back is noticed within this
+RELAY_DEPTH_MS: Final = 1_000  # how old the shown depth of the outbox may be
+SETTLEMENT_PARTITIONS: Final = 48  # fixed at launch: order is per key, and another count moves the keys
+SETTLEMENT_RETENTION_MS: Final = 90 * 86_400_000  # a quarter can be replayed and disputed from the topic alone
 
 assert AMOUNT_MINOR_MAX < SCRIPT_INTEGER_MAX
 assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX <= HOLD_MS_MAX  # an honest payment ends before recovery looks at it
 assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX < CALL_DEFAULT_MS
 assert RAIL_PREPARE_MS_MAX < RAIL_MESSAGE_VALID_MS
 assert GROUP_ITEMS_MAX <= STORE_QUEUE_ITEMS_MAX
+assert GROUPS_IN_FLIGHT_PER_SHARD < STORE_CONNECTIONS_MAX
+assert QUOTE_KEPT_MS > QUOTE_MS_MAX
+assert EVENT_BYTES_MAX < EVENT_BATCH_BYTES_MAX < MESSAGE_BYTES_MAX
+assert RELAY_IDLE_MS_MAX < RELAY_BACKOFF_MS_MAX < PRODUCER_STUCK_MS_MAX

@@ -18,8 +18,8 @@ __all__ = [
     "Enquiry",
     "EventSink",
     "InboundHandler",
-    "Outcome",
     "OutboxEntry",
+    "Outcome",
     "Participant",
     "ParticipantChange",
     "ParticipantStore",
@@ -339,7 +339,11 @@ class EventSink(Protocol):
     async def start(self) -> None: ...
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> None:
-        """Returns when every entry is acknowledged by all in-sync replicas; raises otherwise, and may be repeated."""
+        """Returns when every entry is acknowledged by all in-sync replicas; raises otherwise, and may be repeated.
+
+        Raises:
+            BrokerUnavailable: some may have arrived; a repeat sends the same ids.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -40,8 +40,13 @@ class SimulatorOptions(NamedTuple):
 class Simulator(Protocol):
     """A mock rail: real accounts, proxies, balances and limits behind the rail's own bytes."""
 
-    port: int  # bound; valid after start
-    control_port: int
+    @property
+    def port(self) -> int:
+        """The bound port; valid after start."""
+        ...
+
+    @property
+    def control_port(self) -> int: ...
 
     async def start(self) -> None: ...
 

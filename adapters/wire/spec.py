@@ -20,6 +20,8 @@ class Kind(IntEnum):
     DATE_TIME = 7  # int, Unix ms; written YYYY-MM-DDTHH:MM:SS.mmm+08:00, read with any offset or Z (none = +08:00)
     LOCAL_TIME = 8  # int, Unix ms; written YYYY-MM-DDTHH:MM:SS in Hong Kong time without offset (dcep samples)
     DATE = 9  # str, YYYY-MM-DD, a day that exists
+    HEADER_DATE = 10  # headers only: str, yyyyMMdd, a day that exists
+    HEADER_TIME = 11  # headers only: str, HHmmss, 000000..235959
 
 
 class Field(NamedTuple):
@@ -55,10 +57,11 @@ class HeaderField(NamedTuple):
 
     name: str
     length: int
-    kind: Kind = Kind.ASCII  # ASCII, DIGITS or CODE
+    kind: Kind = Kind.ASCII  # ASCII, DIGITS, CODE, HEADER_DATE or HEADER_TIME
     codes: tuple[str, ...] = ()
     const: str = ""  # exactly this text, e.g. '{H:'
     required: bool = False  # True: not all spaces
+    rule: str = ""  # the rule named when kind, codes or const is broken, e.g. VERSION, DIRECTION; "" = the kind's own
 
 
 class HeaderSpec(NamedTuple):

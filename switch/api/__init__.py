@@ -1,0 +1,5 @@
+"""gRPC, and the only place that knows it: the server, the services, and what they read and write."""
+
+from switch.api.server import ApiParts, Server, ServerOptions
+
+__all__ = ["ApiParts", "Server", "ServerOptions"]

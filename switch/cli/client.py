@@ -73,12 +73,15 @@ class Client:
             raise CallFailed(error) from None
         return answer, any(key == "x-bayswitch-replay" for key, _ in call.trailing_metadata() or ())
 
-    def stream(self, method: Any, request: Message) -> Iterator[Any]:
-        """One server stream, until it ends or the caller stops. Raises CallFailed."""
+    def stream(self, method: Any, request: Message, seconds: int | None = None) -> Iterator[Any]:
+        """One server stream, until it ends, the caller stops, or `seconds` have passed. Raises CallFailed."""
+        call = method(request, timeout=seconds, metadata=self.metadata)
         try:
-            yield from method(request, metadata=self.metadata)
+            yield from call
         except grpc.RpcError as error:
             raise CallFailed(error) from None
+        finally:
+            call.cancel()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What people see: tables that degrade to plain text when the output is not a terminal; JSON when asked."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from switch.domain.money import Asset, format_amount
 
 __all__ = ["console", "error_line", "money_text", "print_json", "show_payment", "table"]
 
-console = Console(soft_wrap=True, highlight=False)
+# Into a file or a pipe nothing is cut: a table is as wide as it needs to be.
+console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 240)
 _errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -45,7 +47,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     """A table; columns named in `right` are right-aligned."""
     grid = Table(title=title or None, box=box.SIMPLE, title_justify="left")
     for column in columns:
-        grid.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+        grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(str(cell) for cell in row))
     console.print(grid)

@@ -13,7 +13,8 @@ from adapters import RAILS
 from adapters.kit.control import control
 from adapters.kit.module import SimulatorOptions
 from switch.cli.options import Json
-from switch.cli.output import console, print_json, table
+from switch.cli.output import error_line, print_json, table
+from switch.errors import InvalidValue, RailUnavailable
 from switch.limits import RAIL_MESSAGE_VALID_MS
 
 __all__ = ["app"]
@@ -94,30 +95,33 @@ async def _serve(name: str, options: SimulatorOptions, json: bool) -> None:
 
 @app.command()
 def fault(
-    kind: Annotated[str, typer.Argument(help="slow, silent, refuse …; `clear` ends all, `list` shows them")],
+    fault: Annotated[str, typer.Argument(help="slow:500, silent, refuse:CODE …; `clear` ends all, `list` shows them")],
     where: Control,
     count: Annotated[int, typer.Option(help="how many messages; 0 = until cleared")] = 0,
-    ms: Annotated[int, typer.Option(help="for slow and late faults")] = 0,
-    code: Annotated[str, typer.Option(help="the rail's refusal code")] = "",
+    per_mille: Annotated[int, typer.Option(help="probability")] = 1000,
+    seed: Annotated[int, typer.Option(help="of the probability")] = 0,
+    on: Annotated[str, typer.Option(help="prepare, enquire or any")] = "prepare",
 ) -> None:
     """Tell a running mock rail to misbehave."""
-    if kind in ("clear", "list"):
-        print_json(_ask(where, "clear" if kind == "clear" else "faults"))
-        return
-    chosen: dict[str, Any] = {"kind": kind}
-    chosen.update({key: value for key, value in (("count", count), ("ms", ms), ("code", code)) if value})
-    print_json(_ask(where, "fault", **chosen))
+    if fault in ("clear", "list"):
+        print_json(_ask(where, "clear" if fault == "clear" else "faults"))
+    else:
+        print_json(_ask(where, "fault", fault=fault, count=count, per_mille=per_mille, seed=seed, on=on))
 
 
 @app.command()
-def payments(where: Control, json: Json = False) -> None:
+def payments(
+    where: Control,
+    after: Annotated[int, typer.Option(help="from this place")] = 0,
+    count: Annotated[int, typer.Option(help="at most")] = 1000,
+    json: Json = False,
+) -> None:
     """What the rail's own books say of every UETR it saw."""
-    found = _ask(where, "payments")
+    found = _ask(where, "payments", after=after, count=count)
     if json:
         print_json(found)
         return
-    for row in found["payments"]:
-        console.print(*(str(value) for value in row.values()), markup=False)
+    table("", ("uetr", "status", "minor units", "asset", "code"), found["payments"], right=("minor units",))
 
 
 def _ask(where: str, call: str, **arguments: Any) -> dict[str, Any]:
@@ -126,6 +130,9 @@ def _ask(where: str, call: str, **arguments: Any) -> dict[str, Any]:
         raise typer.BadParameter("--control is host:port")
     try:
         return dict(asyncio.run(control(host, int(port), call, **arguments)))
-    except OSError as error:
-        console.print(f"no simulator answers at {where}: {error.strerror}", markup=False)
+    except RailUnavailable as error:
+        error_line(str(error))
         sys.exit(4)
+    except InvalidValue as error:
+        error_line(f"{error.rule}: {error}")
+        sys.exit(2)

@@ -7,7 +7,7 @@ from switch.domain.document import DocumentType
 from switch.domain.money import Asset, Money, Rate, Rounding, convert
 from switch.domain.party import Place, Scheme
 
-__all__ = ["Corridor", "Hours", "LimitRow", "Measure", "Period", "Route", "Subject"]
+__all__ = ["Corridor", "Fee", "Hours", "LimitRow", "Measure", "Period", "Route", "Subject"]
 
 
 class Period(IntEnum):
@@ -45,6 +45,7 @@ class LimitRow(NamedTuple):
     reference: Rate | None  # measured amount -> currency, when they differ (the USD quota); data with a date
     wallet_level: int  # 0: any; 1..4: only e-CNY wallets of this tier
     source: str
+    counter: str = ""  # id of the row whose use is counted together with this one's; "" = its own
 
     def measured(self, debit: Money, credit: Money) -> int:
         """The amount this row counts, in minor units of `currency`, never rounded in the payer's favour."""
@@ -76,6 +77,14 @@ class Corridor(NamedTuple):
     hours: Hours
     limits: tuple[LimitRow, ...]
     source: str
+    papers_from: tuple[str, ...] = ()  # gateways whose institutions have seen the debtor's papers: none asked of them
+
+
+class Fee(NamedTuple):
+    """What a corridor costs: `fixed_minor` of the debit asset and `basis_points` of the converted amount, rounded up."""
+
+    fixed_minor: int
+    basis_points: int
 
 
 class Route(NamedTuple):

@@ -7,7 +7,18 @@ from typing import Final, NamedTuple
 from switch.errors import InvalidValue
 from switch.limits import AMOUNT_MINOR_MAX, RATE_TERM_MAX
 
-__all__ = ["ISO_MINOR_DIGITS", "PEG_HKD_MOP", "Asset", "Money", "Rate", "Rounding", "convert", "format_amount", "parse_amount", "parse_minor"]
+__all__ = [
+    "ISO_MINOR_DIGITS",
+    "PEG_HKD_MOP",
+    "Asset",
+    "Money",
+    "Rate",
+    "Rounding",
+    "convert",
+    "format_amount",
+    "parse_amount",
+    "parse_minor",
+]
 
 
 class Asset(IntEnum):

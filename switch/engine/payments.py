@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from switch.domain.charges import charges
 from switch.domain.instruction import Instruction, differing_field
-from switch.domain.payment import Hold, Payment, State, kept_refusal
+from switch.domain.payment import Hold, Payment, State, Transition, kept_refusal
 from switch.domain.position import entries_of, unbalanced
 from switch.engine.quotes import Quotes
 from switch.engine.watch import Watch
@@ -19,6 +19,7 @@ __all__ = ["Payments", "Submitted"]
 
 _POLL_FIRST_MS = 10  # a copy that runs in another process is looked at after this, then twice as late each time
 _POLL_MS_MAX = 320
+_UNDECIDED = ("OVERLOADED", "DEADLINE_PASSED")  # nothing is final: a rail that hears "refused" now could be told a lie
 
 
 class Submitted(NamedTuple):
@@ -87,23 +88,44 @@ class Payments:
             raise Refused("REQUEST_MISMATCH", field=field)
         done, _ = await asyncio.wait((running.task,), timeout=budget_ms / 1000)
         if not done:
-            return await self._where_it_stands(instruction)
+            return await self._where_it_stands(instruction, joined)
         result = running.task.result()
         return Submitted(result.payment, True) if joined else result
 
     async def receive(self, instruction: Instruction) -> Payment:
         """A payment that came from a rail: `credit` is not known yet, the corridor and our own quote decide it.
 
-        A repeat by the rail (same participant and request_id) answers the first outcome.
+        A repeat by the rail (same participant and request_id) answers the first outcome. What our rules refuse is an
+        ABORTED payment that was never recorded: the rail hears the reason, and the sender may try again.
+
+        Raises:
+            Refused: OVERLOADED, DEADLINE_PASSED; StoreUnavailable: not decided, the rail asks again.
         """
-        earlier = await self._store.get_by_request(instruction.participant, instruction.request_id)
+        try:
+            return await self._receive(instruction)
+        except Refused as refusal:
+            if refusal.reason.name in _UNDECIDED:
+                raise
+            now_ms = self._clock.now_ms()
+            never_held = Hold(instruction, "", "", (), (), now_ms, now_ms)
+            return Payment(never_held, (Transition(State.ABORTED, now_ms, refusal.reason.name),))
+
+    async def _receive(self, instruction: Instruction) -> Payment:
+        key = (instruction.participant, instruction.request_id)
+        earlier = await self._store.get_by_request(*key)
         if earlier is None:
-            instruction = await self._quotes.price_inbound(instruction)
-            return (await self.submit(instruction, self._hold_ms)).payment
-        known = earlier.instruction
-        if (known.uetr, known.debit, known.creditor) != (instruction.uetr, instruction.debit, instruction.creditor):
-            raise Refused("REQUEST_MISMATCH", field=differing_field(known, instruction))
-        return (await self._replay(known, earlier)).payment
+            priced = await self._quotes.price_inbound(instruction)
+            # A copy may have come while we priced, and got a quote of its own: then its price is the payment's.
+            running = self._running.get(key)
+            if running is not None:
+                priced = _same_inbound(running.instruction, instruction)
+            try:
+                return (await self.submit(priced, self._hold_ms)).payment
+            except Refused as refusal:
+                earlier = await self._store.get_by_request(*key)
+                if refusal.reason.name != "REQUEST_MISMATCH" or earlier is None:
+                    raise
+        return (await self._replay(_same_inbound(earlier.instruction, instruction), earlier)).payment
 
     async def drain(self) -> None:
         """Wait until every running payment has ended; new ones may still be begun by whoever calls."""
@@ -153,7 +175,7 @@ class Payments:
     async def _ask(self, hold: Hold) -> Payment:
         """Ask the rail and write down what it said. Silence is a doubt, never a failure."""
         try:
-            ack = await self._rails[hold.rail].prepare(hold, RAIL_PREPARE_MS_MAX)
+            ack = await self._rail(hold.rail).prepare(hold, RAIL_PREPARE_MS_MAX)
         except RailRejected as refusal:
             return await self._store.abort(hold, refusal.reason.name, refusal.rail_code, self._clock.now_ms())
         except RailUnavailable:
@@ -161,6 +183,12 @@ class Payments:
         except RailSilent:
             return await self._store.doubt(hold, self._clock.now_ms())
         return await self._store.commit(hold, ack, self._clock.now_ms())
+
+    def _rail(self, name: str) -> Rail:
+        rail = self._rails.get(name)
+        if rail is None:
+            raise RailUnavailable(f"rail {name} is not in the settings")
+        return rail
 
     # --- what was there before -----------------------------------------------------------------------------------------
     async def _replay_or_raise(self, instruction: Instruction, refusal: Refused) -> Submitted:
@@ -182,8 +210,24 @@ class Payments:
             earlier = await self._store.get(instruction.participant, instruction.uetr) or earlier
         return Submitted(earlier, True)
 
-    async def _where_it_stands(self, instruction: Instruction) -> Submitted:
+    async def _where_it_stands(self, instruction: Instruction, joined: bool) -> Submitted:
+        """The caller's time is up. The request may have been there before, and with another body."""
         payment = await self._store.get_by_request(instruction.participant, instruction.request_id)
         if payment is None:
             raise Refused("DEADLINE_PASSED")
-        return Submitted(payment, False)
+        if field := differing_field(payment.instruction, instruction):
+            raise Refused("REQUEST_MISMATCH", field=field)
+        if refusal := kept_refusal(payment):
+            raise refusal
+        return Submitted(payment, joined)
+
+
+def _same_inbound(known: Instruction, repeated: Instruction) -> Instruction:
+    """`known`, when a rail's repeat says the same; what we priced ourselves (credit, quote) is not the rail's to say.
+
+    Raises:
+        Refused: REQUEST_MISMATCH, with the field.
+    """
+    if field := differing_field(known, repeated._replace(credit=known.credit, quote_id=known.quote_id)):
+        raise Refused("REQUEST_MISMATCH", field=field)
+    return known

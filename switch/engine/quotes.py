@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from switch.domain.corridor import Corridor, Period, Route
+from switch.domain.corridor import Corridor, Fee, Period, Route
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money, Rate, Rounding, convert
 from switch.domain.party import Place, Scheme
@@ -18,13 +18,6 @@ from switch.routing import RouterHolder
 __all__ = ["Fee", "QuoteRequest", "Quotes"]
 
 _KEPT_MAX = 10_000  # quotes remembered by this process: saves the payment one read
-
-
-class Fee(NamedTuple):
-    """`fixed_minor` of the debit asset and `basis_points` of the converted amount, rounded up."""
-
-    fixed_minor: int
-    basis_points: int
 
 
 class QuoteRequest(NamedTuple):
@@ -65,13 +58,14 @@ class Quotes:
         """Lock a price at the best provider that has headroom. Each call makes another quote.
 
         Raises:
-            Refused: NO_ROUTE, TXN_LIMIT, NO_RATE; FIELD_INVALID when both assets are the same or nothing is left
-                after the fee.
+            Refused: PARTICIPANT_UNKNOWN, PARTICIPANT_SUSPENDED, NO_ROUTE, TXN_LIMIT, NO_RATE; FIELD_INVALID when
+                both assets are the same or nothing is left after the fee.
         """
         debit_asset = request.fixed.asset if request.debit_fixed else request.other_asset
         credit_asset = request.other_asset if request.debit_fixed else request.fixed.asset
         if debit_asset is credit_asset:
             raise Refused("FIELD_INVALID", "a quote is between two assets", field="other_asset")
+        await self._check_participant(request.participant)
         corridor = self._corridor(request, debit_asset, credit_asset)
         for provider, rate in await self._participants.rates(debit_asset, credit_asset):
             quote = self._price(request, corridor, provider, rate)
@@ -105,7 +99,7 @@ class Quotes:
                 raise Refused("FIELD_INVALID", "debit and credit of one asset are equal", field="credit.amount_minor")
             return None
         quote = self._kept.get(instruction.quote_id)
-        if quote is None:
+        if quote is None or quote.participant != instruction.participant:  # another's is unknown, here as in the store
             quote = (await self.get(instruction.participant, instruction.quote_id))[0]
             self._keep(quote)
         if field := mismatch(quote, instruction, route.corridor.id):
@@ -140,6 +134,14 @@ class Quotes:
         return instruction._replace(credit=quote.credit, quote_id=quote.id)
 
     # --- price -------------------------------------------------------------------------------------------------------
+    async def _check_participant(self, participant_id: str) -> None:
+        """A quote holds a provider's headroom: only who may pay may hold it."""
+        participant = await self._participants.get_participant(participant_id)
+        if participant is None:
+            raise Refused("PARTICIPANT_UNKNOWN")
+        if participant.suspended:
+            raise Refused("PARTICIPANT_SUSPENDED")
+
     def _corridor(self, request: QuoteRequest, debit: Asset, credit: Asset) -> Corridor:
         for corridor in self._router.options(
             request.debtor_place, request.creditor_place, debit, request.creditor_scheme, request.creditor_agent
@@ -161,8 +163,8 @@ class Quotes:
             fee_minor = fee.fixed_minor - (-converted * fee.basis_points // 10_000)
             debit, rounding = Money(request.other_asset, converted + fee_minor), Rounding.UP
         if not (0 < credit.amount_minor <= AMOUNT_MINOR_MAX and 0 < debit.amount_minor <= AMOUNT_MINOR_MAX):
-            raise Refused("FIELD_INVALID", "nothing can be paid with this amount", field="fixed")
-        _check_txn_limits(corridor, debit, credit)
+            raise Refused("FIELD_INVALID", "nothing can be paid with this amount", field=_fixed_field(request))
+        _check_txn_limits(corridor, debit, credit, _fixed_field(request))
         now_ms = self._clock.now_ms()
         return Quote(
             str(uuid.uuid4()), request.participant, corridor.id, request.creditor_agent, debit, credit, fee_minor,
@@ -175,12 +177,16 @@ class Quotes:
             self._kept.popitem(last=False)
 
 
-def _check_txn_limits(corridor: Corridor, debit: Money, credit: Money) -> None:
+def _fixed_field(request: QuoteRequest) -> str:
+    return "debit.amount_minor" if request.debit_fixed else "credit.amount_minor"
+
+
+def _check_txn_limits(corridor: Corridor, debit: Money, credit: Money, field: str) -> None:
     """A price for what may never be paid is no help: the payer hears it now."""
     for row in corridor.limits:
         if row.period is Period.TXN and not row.wallet_level and row.measured(debit, credit) > row.max_minor:
             raise Refused(
                 "TXN_LIMIT",
-                field="fixed",
+                field=field,
                 figures={"limit_minor": str(row.max_minor), "currency": row.currency, "limit_id": row.id},
             )

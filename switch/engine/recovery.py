@@ -9,7 +9,7 @@ from typing import NamedTuple
 from switch.domain.payment import Payment
 from switch.engine.payments import Payments
 from switch.engine.watch import Watch
-from switch.errors import RailSilent, RailUnavailable, StoreUnavailable
+from switch.errors import RailSilent, RailUnavailable, StoreUnavailable, anatomy
 from switch.limits import (
     CLOCK_SKEW_MS_MAX,
     ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX,
@@ -92,7 +92,7 @@ class Recovery:
     def _asked(self, uetr: str, task: asyncio.Task[None]) -> None:
         del self._asking[uetr]
         if not task.cancelled() and (error := task.exception()):
-            _LOG.error("recovery of %s stopped: %s", uetr, type(error).__name__, exc_info=error)
+            _LOG.error("recovery of %s stopped: %s", uetr, anatomy(error))
 
     async def _settle(self, payment: Payment) -> None:
         hold = payment.hold

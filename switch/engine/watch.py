@@ -20,6 +20,14 @@ class Watch:
         self._store = store
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._watchers = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """End every stream of changes, and those that are asked for from now on."""
+        self._closed = True
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
 
     def nudge(self, participant: str) -> None:
         """Something of this participant changed in this process."""
@@ -27,7 +35,7 @@ class Watch:
             event.set()
 
     async def changes(self, participant: str, token: str) -> AsyncIterator[Change]:
-        """Every change after `token` ("" = from now on), then live, without end. At least once, in order.
+        """Every change after `token` ("" = from now on), then live, until `close`. At least once, in order.
 
         Raises:
             Refused: OVERLOADED at WATCHERS_MAX streams.
@@ -39,7 +47,7 @@ class Watch:
         self._waiting[participant].add(woken)
         try:
             token = token or await self._store.changes_end(participant)
-            while True:
+            while not self._closed:
                 woken.clear()
                 batch = await self._store.changes(participant, token, CHANGES_READ_COUNT)
                 for change in batch:

@@ -1,0 +1,336 @@
+"""FPS bytes ⇄ domain. Pure: no I/O, no clock. The switch's side and the hub's side of each message.
+
+A message made from a hold depends on the hold alone: its MsgId is the TxId and its CreDtTm is when the hold was
+prepared. A repeat is the same bytes, and once the hold is older than the rail takes, no repeat can be accepted.
+"""
+
+import re
+from functools import lru_cache
+from time import gmtime, strftime
+from typing import Final
+
+from adapters.hkfps import rules
+from adapters.hkfps.spec import (
+    ACCOUNT_CHARS_MAX,
+    ENQUIRY_SERVICE,
+    HUB,
+    PAYMENT_SERVICE,
+    StatusReport,
+    StatusRequest,
+    Transfer,
+    report_codec,
+    request_codec,
+    transfer_codec,
+)
+from switch.domain.document import Document, DocumentType
+from switch.domain.instruction import Instruction
+from switch.domain.money import Money
+from switch.domain.party import Account, Party, Place, Scheme
+from switch.domain.payment import Hold, Payment, State
+from switch.errors import CodecError, RailRejected, RailSilent
+from switch.ports import Enquiry, Outcome, RailAck
+
+__all__ = [
+    "ack_of",
+    "answer_inbound",
+    "body_of",
+    "correlate",
+    "encode_request",
+    "encode_transfer",
+    "enquiry_of",
+    "header_time",
+    "instruction_of",
+    "kind_of",
+    "read_report",
+    "read_request",
+    "read_transfer",
+    "refuse_inbound",
+    "report",
+    "transfer_of",
+    "tx_id_of",
+    "tx_id_seen",
+    "uetr_of",
+]
+
+_KIND: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*<")
+_SERVICE: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*</[^>]*>\s*<[^>]*BizSvc>\s*([A-Z0-9]{1,35})\s*<")
+_ORIGINAL: Final = re.compile(rb"OrgnlTxId>\s*([0-9a-f]{32})\s*<")
+_TX_ID: Final = re.compile(rb"[:<]TxId>\s*([0-9a-f]{32})\s*<")
+_STATUS: Final = re.compile(rb"TxSts>\s*([A-Z]{4})\s*<")
+_UETR_HEX: Final = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
+_INTERIM: Final = (b"RCVD", b"ACCP")
+_PAYMENT: Final = PAYMENT_SERVICE.encode("ascii")
+_BODY: Final = b"<CdtTrfTxInf>"
+
+
+# --- ids and times ---------------------------------------------------------------------------------------------------
+def tx_id_of(uetr: str) -> str:
+    """UETR -> TxId: the hyphens go (rails.md A2 [f2])."""
+    return uetr.replace("-", "")
+
+
+def uetr_of(tx_id: str) -> str:
+    """TxId -> UETR. Raises CodecError: not a lower-case UUIDv4."""
+    if _UETR_HEX.fullmatch(tx_id) is None:
+        raise CodecError("PmtId/TxId", "UETR")
+    return f"{tx_id[:8]}-{tx_id[8:12]}-{tx_id[12:16]}-{tx_id[16:20]}-{tx_id[20:]}"
+
+
+def header_time(time_ms: int) -> str:
+    """Unix ms -> AppHdr CreDt, ISO NormalisedDateTime: UTC, whole seconds, Z."""
+    return _header_time(time_ms // 1000)
+
+
+@lru_cache(maxsize=256)  # thousands of messages share one second
+def _header_time(second: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(second))
+
+
+# --- a look without reading ------------------------------------------------------------------------------------------
+def kind_of(payload: bytes) -> str:
+    """The message's definition, e.g. pacs.008.001.06; "" when it does not say."""
+    found = _KIND.search(payload)
+    return found[1].decode("ascii") if found else ""
+
+
+def tx_id_seen(payload: bytes) -> str:
+    """The TxId of a transfer that cannot be read as a whole, "" when not even that stands in it."""
+    found = _TX_ID.search(payload)
+    return found[1].decode("ascii") if found else ""
+
+
+def correlate(payload: bytes) -> str | None:
+    """The key of an answer: what it answers (BizSvc) and about which payment. None: a payment from the rail.
+
+    "" for an interim status (RCVD, ACCP) of a payment: the final one follows, nobody is answered yet. Raises
+    CodecError when the message says neither. Only a place to put it: the whole message is checked when it is read.
+    """
+    service = _SERVICE.search(payload)
+    if service is None:
+        raise CodecError("FpsMsg", "UNCORRELATED")
+    if service[1].startswith(b"pacs.008."):
+        return None
+    original = _ORIGINAL.search(payload, service.end())
+    if original is None:
+        raise CodecError("FpsMsg", "UNCORRELATED")
+    if service[2] == _PAYMENT:
+        status = _STATUS.search(payload, original.end())
+        if status is not None and status[1] in _INTERIM:
+            return ""
+    return (service[2] + original[1]).decode("ascii")
+
+
+# --- the switch asks -------------------------------------------------------------------------------------------------
+def transfer_of(hold: Hold, institution: str) -> Transfer:
+    """The transfer a hold stands for. Raises RailRejected: an asset or an address that FPS does not carry."""
+    instruction = hold.instruction
+    credit, creditor, debtor = instruction.credit, instruction.creditor, instruction.debtor
+    if rules.ASSETS.get(credit.asset.iso) is not credit.asset:
+        raise RailRejected("CURRENCY_NOT_ACCEPTED", "AM03")
+    if creditor.account.scheme not in rules.PAYABLE:
+        raise RailRejected("RAIL_FORMAT", rules.FORMAT)
+    tx_id = tx_id_of(instruction.uetr)
+    debtor_email, debtor_account, debtor_scheme = _split(debtor.account)
+    creditor_email, creditor_account, creditor_scheme = _split(creditor.account)
+    return Transfer(
+        sender=institution,
+        receiver=HUB,
+        header_id=tx_id,
+        header_time=header_time(hold.prepared_time_ms),
+        message_id=tx_id,
+        created_ms=hold.prepared_time_ms,
+        end_to_end_id=instruction.end_to_end_id,
+        tx_id=tx_id,
+        # A proxy was looked up by the payer, who saw the masked name; an account number is checked against the name.
+        verify="PERFORM_PYE_VRF" if creditor.account.scheme is Scheme.ACCOUNT else "SKIP_PYE_VRF",
+        category=rules.category_of(instruction.purpose),
+        currency=credit.asset.iso,
+        amount_minor=credit.amount_minor,
+        debtor_name=debtor.name,
+        debtor_document=None,  # FPS does not need it
+        debtor_document_type=None,
+        debtor_place=debtor.place.name,
+        debtor_email=debtor_email,
+        debtor_account=debtor_account,
+        debtor_scheme=debtor_scheme,
+        debtor_agent=institution,
+        creditor_agent=instruction.creditor_agent or HUB,
+        creditor_name=creditor.name,
+        creditor_place=creditor.place.name,
+        creditor_email=creditor_email,
+        creditor_account=creditor_account,
+        creditor_scheme=creditor_scheme,
+        purpose=instruction.purpose or None,
+        remark=instruction.remark or None,
+    )
+
+
+def encode_transfer(hold: Hold, institution: str) -> bytes:
+    """Hold -> pacs.008.001.06. The same bytes for the same hold.
+
+    Raises:
+        RailRejected: FPS cannot carry it (asset, address kind, a name over 40 characters, ...); nothing was sent.
+    """
+    try:
+        return transfer_codec.write(transfer_of(hold, institution))
+    except CodecError as error:
+        raise RailRejected("RAIL_FORMAT", rules.FORMAT) from error
+
+
+def encode_request(uetr: str, institution: str, message_id: str, now_ms: int) -> bytes:
+    """Ask what became of a UETR: pacs.028.001.01. `message_id` is new for each."""
+    tx_id = tx_id_of(uetr)
+    return request_codec.write(
+        StatusRequest(institution, HUB, message_id, header_time(now_ms), message_id, now_ms, tx_id, tx_id)
+    )
+
+
+def read_report(payload: bytes, service: str, uetr: str) -> StatusReport:
+    """An answer to what we asked. Raises RailSilent: it cannot be read, or answers something else."""
+    try:
+        answer = report_codec.read(payload)
+    except CodecError as error:
+        raise RailSilent(f"unreadable answer: {error}") from error
+    if answer.service != service or answer.tx_id != tx_id_of(uetr):
+        raise RailSilent("the answer is to another question")
+    return answer
+
+
+def ack_of(answer: StatusReport) -> RailAck:
+    """The answer to a payment. Raises RailRejected, or RailSilent for a status that is not final."""
+    if answer.status == rules.ACCEPTED and answer.reference:
+        return RailAck(answer.reference, answer.status)
+    if answer.status == "CNCL":
+        raise RailRejected("RAIL_REFUSED", answer.status)
+    if answer.status == "RJCT" and answer.reason and answer.reason != rules.NEVER_SEEN:
+        raise RailRejected(rules.reason_of(answer.reason), answer.reason)
+    raise RailSilent(f"no final status ({answer.status})")
+
+
+def enquiry_of(answer: StatusReport) -> Enquiry:
+    """The answer to an enquiry. Raises RailSilent: one that says nothing usable."""
+    if answer.status in ("RCVD", "ACCP"):
+        return Enquiry(Outcome.WORKING)
+    if answer.status == "RJCT" and answer.reason == rules.NEVER_SEEN:
+        return Enquiry(Outcome.NEVER_SEEN)
+    try:
+        return Enquiry(Outcome.DONE, ack=ack_of(answer))
+    except RailRejected as refusal:
+        return Enquiry(Outcome.REFUSED, reason=refusal.reason.name, rail_code=refusal.rail_code)
+
+
+# --- the switch is asked ---------------------------------------------------------------------------------------------
+def read_transfer(payload: bytes) -> Transfer:
+    """pacs.008.001.06 -> its record. Raises CodecError with the path of the field, never its value."""
+    return transfer_codec.read(payload)
+
+
+def instruction_of(transfer: Transfer) -> Instruction:
+    """A payment from a bank on FPS. `participant` is the debtor agent's clearing code: who settles it, routing knows.
+
+    The payee gets what was sent, in the asset that was sent; a conversion is the engine's. The request_id is the UETR,
+    so the rail's repeat is our repeat. Raises CodecError: no UETR, no address, or an unknown document type.
+    """
+    uetr = uetr_of(transfer.tx_id)
+    money = Money(rules.ASSETS[transfer.currency], transfer.amount_minor)
+    document = None
+    if transfer.debtor_document is not None:
+        kind = DocumentType.__members__.get(transfer.debtor_document_type or "")
+        if kind is None:
+            raise CodecError("Dbtr/Id/PrvtId/Othr/SchmeNm/Prtry", "CODE")
+        document = Document(kind, transfer.debtor_document)
+    debtor = _joined("DbtrAcct", transfer.debtor_email, transfer.debtor_account, transfer.debtor_scheme)
+    creditor = _joined("CdtrAcct", transfer.creditor_email, transfer.creditor_account, transfer.creditor_scheme)
+    return Instruction(
+        participant=transfer.debtor_agent,
+        request_id=uetr,
+        uetr=uetr,
+        end_to_end_id=transfer.end_to_end_id,
+        debit=money,
+        credit=money,
+        debtor=Party(transfer.debtor_name, Place[transfer.debtor_place], debtor, document),
+        creditor=Party(transfer.creditor_name, Place[transfer.creditor_place], creditor),
+        creditor_agent="",  # the payee's own agent lies behind us
+        purpose=rules.purpose_of(transfer.category, transfer.purpose),
+        remark=transfer.remark or "",
+        quote_id="",
+    )
+
+
+def answer_inbound(transfer: Transfer, payment: Payment, institution: str, now_ms: int) -> bytes:
+    """How a payment from the rail ended, as pacs.002.001.08. `payment` is final."""
+    assert payment.state.final
+    if payment.state is State.COMMITTED:
+        return report(transfer.tx_id, PAYMENT_SERVICE, "ACSC", now_ms, institution, HUB, reference=transfer.tx_id)
+    code = rules.code_of(payment.history[-1].reason)
+    return report(transfer.tx_id, PAYMENT_SERVICE, "RJCT", now_ms, institution, HUB, reason=code)
+
+
+def refuse_inbound(transfer: Transfer, code: str, institution: str, now_ms: int) -> bytes:
+    """A payment from the rail that is not for us, or that no instruction can be made of."""
+    return report(transfer.tx_id, PAYMENT_SERVICE, "RJCT", now_ms, institution, HUB, reason=code)
+
+
+# --- the hub's side --------------------------------------------------------------------------------------------------
+def read_request(payload: bytes) -> StatusRequest:
+    """pacs.028.001.01 -> its record. Raises CodecError."""
+    return request_codec.read(payload)
+
+
+def report(
+    tx_id: str,
+    service: str,
+    status: str,
+    now_ms: int,
+    sender: str,
+    receiver: str,
+    *,
+    reason: str = "",
+    reference: str = "",
+) -> bytes:
+    """pacs.002.001.08 about one payment; `service` says what it answers. Its id is made of what it says."""
+    prefix = "Q" if service == ENQUIRY_SERVICE else "S"
+    message_id = f"{prefix}{tx_id}"
+    return report_codec.write(
+        StatusReport(
+            sender,
+            receiver,
+            message_id,
+            service,
+            header_time(now_ms),
+            message_id,
+            now_ms,
+            tx_id,
+            tx_id,
+            status,
+            reason or None,
+            None,
+            reference or None,
+        )
+    )
+
+
+def body_of(payload: bytes) -> bytes:
+    """What makes two transfers under one TxId the same: everything after the group header."""
+    place = payload.find(_BODY)
+    return payload[place:] if place >= 0 else payload
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+def _split(account: Account) -> tuple[str | None, str | None, str | None]:
+    """An address -> (e-mail, account, scheme). An e-mail goes to CtctDtls, whatever longer login it is."""
+    if account.scheme is Scheme.EMAIL or (len(account.value) > ACCOUNT_CHARS_MAX and "@" in account.value):
+        return account.value, None, None
+    code = rules.SCHEME_CODE.get(account.scheme)
+    if code is None:
+        raise RailRejected("RAIL_FORMAT", rules.FORMAT)
+    return None, account.value, code
+
+
+def _joined(path: str, email: str | None, account: str | None, scheme: str | None) -> Account:
+    """The inverse of `_split`. Exactly one of the two places holds the address."""
+    if email is not None and account is None and scheme is None:
+        return Account(Scheme.EMAIL, email)
+    if email is None and account is not None and scheme is not None:
+        return Account(rules.SCHEME_OF[scheme], account)
+    raise CodecError(path, "ADDRESS")

@@ -1,0 +1,247 @@
+"""FPS messages as tables. No FPS specification is public: rails.md A2 (observed in public code) is the source, with
+the ISO 20022 schemas of head.001.001.01, pacs.008.001.06, pacs.002.001.08 and pacs.028.001.01 for order and lengths.
+
+Where rails.md is silent the choice is ours and marked so:
+  - the proxy types MOBN, EMAL, SVID in SchmeNm/Prtry; an e-mail proxy stands in CtctDtls/EmailAdr, for Othr/Id takes 34
+    characters and an address has up to 64;
+  - the addresses of wallets behind a gateway (EWLT, ALGN, AUSR), which a bank on FPS may pay;
+  - Purp/Prtry carries the switch's own purpose beside the FPS category; CtryOfRes carries the place of a party;
+  - Dbtr/Id/PrvtId carries the debtor's document inbound, where a corridor asks for papers;
+  - a status answer names the payment in OrgnlTxId, and BizSvc tells what it answers: PAYC01 or PAYENQ.
+The signature (AppHdr/Sgntr, XML-DSig) has its place: it is passed over when read and not yet written.
+"""
+
+from typing import Final, NamedTuple
+
+from adapters.wire import Field, Kind, XmlCodec, XmlSpec
+
+__all__ = [
+    "CREDIT_TRANSFER",
+    "ENQUIRY_SERVICE",
+    "HUB",
+    "PAYMENT_SERVICE",
+    "STATUS_REPORT",
+    "STATUS_REQUEST",
+    "StatusReport",
+    "StatusRequest",
+    "Transfer",
+    "report_codec",
+    "request_codec",
+    "transfer_codec",
+]
+
+HUB: Final = "FPS"  # MmbId of the hub itself; also CdtrAgt when a proxy is to find the agent (ours)
+PAYMENT_SERVICE: Final = "PAYC01"  # real-time credit transfer, high priority
+ENQUIRY_SERVICE: Final = "PAYENQ"
+STATUSES: Final = ("RCVD", "ACCP", "ACSC", "CNCL", "RJCT")
+VERIFY: Final = ("PERFORM_PYE_VRF", "SKIP_PYE_VRF")
+CATEGORIES: Final = (
+    "CXSALA", "CXMRCH", "CXTOPU", "CXGOVT", "CXBSNS", "CXPSNL", "CXECNY", "CXOTHS", "DDBILL", "DDECOM", "DDTOPU",
+    "DDOTHR", "RPRTRN", "RPRFND", "SWAUTO", "SWMANU", "SWOPCL", "SWRVSL", "CPBADJ", "CPMERG",
+)  # fmt: skip  # rails.md A3
+SCHEMES: Final = ("BBAN", "MOBN", "EMAL", "SVID", "EWLT", "ALGN", "AUSR")
+PLACES: Final = ("HK", "MO", "CN")
+NAME_CHARS_MAX: Final = 40  # rails.md A2 [f3]
+ACCOUNT_CHARS_MAX: Final = 34  # ISO Max34Text, and rails.md A2 [f3]
+
+_ENVELOPE: Final = "urn:hkicl:fps:xsd:fps.envelope.01"
+_HEAD: Final = "urn:iso:std:iso:20022:tech:xsd:head.001.001.01"
+_ISO: Final = "urn:iso:std:iso:20022:tech:xsd:"
+_DATA: Final = "FpsPylds/BizData"
+_HDR: Final = f"{_DATA}/AppHdr"
+_SOURCE: Final = "rails.md A2 [x1]; ISO 20022 message definition"
+
+
+def _text(name: str, at: str, max_chars: int, *, required: bool = True) -> Field:
+    return Field(name, at, Kind.TEXT, required=required, max_chars=max_chars)
+
+
+def _const(at: str, value: str) -> Field:
+    return Field("", at, Kind.ASCII, const=value)
+
+
+def _code(name: str, at: str, codes: tuple[str, ...], *, required: bool = True) -> Field:
+    return Field(name, at, Kind.CODE, required=required, codes=codes)
+
+
+def _member(name: str, at: str) -> Field:
+    """A 3-digit clearing code (text, leading zeros kept) or the hub."""
+    return Field(name, f"{at}/FinInstnId/ClrSysMmbId/MmbId", Kind.ASCII, min_chars=3, max_chars=3)
+
+
+def _message(name: str, root: str, service: Field, body: tuple[Field, ...]) -> XmlSpec:
+    """One message in its envelope. `body` stands below `root`, which stands below Document."""
+    document = f"{_DATA}/Document"
+    header = (
+        _const("NbOfMsgs", "1"),
+        _member("sender", f"{_HDR}/Fr/FIId"),
+        _member("receiver", f"{_HDR}/To/FIId"),
+        Field("header_id", f"{_HDR}/BizMsgIdr", Kind.ASCII),
+        _const(f"{_HDR}/MsgDefIdr", name),
+        service,
+        # ISO NormalisedDateTime: UTC with a Z. Written by codec.header_time; what counts is CreDtTm in the body.
+        Field("header_time", f"{_HDR}/CreDt", Kind.ASCII, min_chars=20, max_chars=30),
+    )
+    fields = tuple(field._replace(at=f"{document}/{root}/{field.at}") for field in body)
+    return XmlSpec(
+        name=name,
+        root="FpsMsg",
+        namespaces={"": _ENVELOPE, _HDR: _HEAD, document: f"{_ISO}{name}"},
+        fields=header + fields,
+        source=_SOURCE,
+        ignore=(f"{_HDR}/Sgntr",),
+    )
+
+
+_SERVICE = f"{_HDR}/BizSvc"
+_TX = "CdtTrfTxInf"
+_CREATED = (Field("message_id", "GrpHdr/MsgId", Kind.ASCII), Field("created_ms", "GrpHdr/CreDtTm", Kind.DATE_TIME))
+
+
+def _tx_id(at: str) -> Field:
+    """The UETR without its hyphens, 32 characters (rails.md A2 [f2])."""
+    return Field("tx_id", at, Kind.ASCII, min_chars=32, max_chars=32)
+
+
+def _address(role: str, at: str) -> tuple[Field, ...]:
+    return (
+        Field(f"{role}_account", f"{at}/Id/Othr/Id", Kind.TEXT, required=False, max_chars=ACCOUNT_CHARS_MAX),
+        _code(f"{role}_scheme", f"{at}/Id/Othr/SchmeNm/Prtry", SCHEMES, required=False),
+    )
+
+
+def _email(role: str, at: str) -> Field:
+    return Field(f"{role}_email", f"{at}/CtctDtls/EmailAdr", Kind.TEXT, required=False, max_chars=64)
+
+
+CREDIT_TRANSFER: Final = _message(
+    "pacs.008.001.06",
+    "FIToFICstmrCdtTrf",
+    _const(_SERVICE, PAYMENT_SERVICE),
+    (
+        *_CREATED,
+        _const("GrpHdr/NbOfTxs", "1"),
+        _const("GrpHdr/SttlmInf/SttlmMtd", "CLRG"),
+        _const("GrpHdr/SttlmInf/ClrSys/Prtry", HUB),
+        _text("end_to_end_id", f"{_TX}/PmtId/EndToEndId", 35),
+        _tx_id(f"{_TX}/PmtId/TxId"),
+        _code("verify", f"{_TX}/PmtTpInf/LclInstrm/Prtry", VERIFY),
+        _code("category", f"{_TX}/PmtTpInf/CtgyPurp/Prtry", CATEGORIES),
+        _code("currency", f"{_TX}/IntrBkSttlmAmt/@Ccy", ("HKD", "CNY")),
+        Field("amount_minor", f"{_TX}/IntrBkSttlmAmt", Kind.AMOUNT),
+        _const(f"{_TX}/ChrgBr", "SLEV"),
+        _text("debtor_name", f"{_TX}/Dbtr/Nm", NAME_CHARS_MAX),
+        _text("debtor_document", f"{_TX}/Dbtr/Id/PrvtId/Othr/Id", 35, required=False),
+        _text("debtor_document_type", f"{_TX}/Dbtr/Id/PrvtId/Othr/SchmeNm/Prtry", 35, required=False),
+        _code("debtor_place", f"{_TX}/Dbtr/CtryOfRes", PLACES),
+        _email("debtor", f"{_TX}/Dbtr"),
+        *_address("debtor", f"{_TX}/DbtrAcct"),
+        _member("debtor_agent", f"{_TX}/DbtrAgt"),
+        _member("creditor_agent", f"{_TX}/CdtrAgt"),
+        _text("creditor_name", f"{_TX}/Cdtr/Nm", NAME_CHARS_MAX),
+        _code("creditor_place", f"{_TX}/Cdtr/CtryOfRes", PLACES),
+        _email("creditor", f"{_TX}/Cdtr"),
+        *_address("creditor", f"{_TX}/CdtrAcct"),
+        _text("purpose", f"{_TX}/Purp/Prtry", 35, required=False),
+        _text("remark", f"{_TX}/RmtInf/Ustrd", 140, required=False),
+    ),
+)
+
+
+class Transfer(NamedTuple):
+    """pacs.008.001.06: pay the creditor. Amounts in minor units, times in Unix ms."""
+
+    sender: str
+    receiver: str
+    header_id: str
+    header_time: str
+    message_id: str
+    created_ms: int
+    end_to_end_id: str
+    tx_id: str
+    verify: str
+    category: str
+    currency: str
+    amount_minor: int
+    debtor_name: str
+    debtor_document: str | None
+    debtor_document_type: str | None
+    debtor_place: str
+    debtor_email: str | None
+    debtor_account: str | None
+    debtor_scheme: str | None
+    debtor_agent: str
+    creditor_agent: str
+    creditor_name: str
+    creditor_place: str
+    creditor_email: str | None
+    creditor_account: str | None
+    creditor_scheme: str | None
+    purpose: str | None
+    remark: str | None
+
+
+STATUS_REPORT: Final = _message(
+    "pacs.002.001.08",
+    "FIToFIPmtStsRpt",
+    _code("service", _SERVICE, (PAYMENT_SERVICE, ENQUIRY_SERVICE)),
+    (
+        *_CREATED,
+        Field("original_message_id", "OrgnlGrpInfAndSts/OrgnlMsgId", Kind.ASCII),
+        _const("OrgnlGrpInfAndSts/OrgnlMsgNmId", CREDIT_TRANSFER.name),
+        _tx_id("TxInfAndSts/OrgnlTxId"),
+        _code("status", "TxInfAndSts/TxSts", STATUSES),
+        Field("reason", "TxInfAndSts/StsRsnInf/Rsn/Prtry", Kind.ASCII, required=False),
+        _text("narrative", "TxInfAndSts/StsRsnInf/AddtlInf", 105, required=False),
+        Field("reference", "TxInfAndSts/ClrSysRef", Kind.ASCII, required=False),
+    ),
+)
+
+
+class StatusReport(NamedTuple):
+    """pacs.002.001.08: what became of a payment. `reason` with RJCT and CNCL; `reference` with ACSC."""
+
+    sender: str
+    receiver: str
+    header_id: str
+    service: str
+    header_time: str
+    message_id: str
+    created_ms: int
+    original_message_id: str
+    tx_id: str
+    status: str
+    reason: str | None
+    narrative: str | None
+    reference: str | None
+
+
+STATUS_REQUEST: Final = _message(
+    "pacs.028.001.01",
+    "FIToFIPmtStsReq",
+    _const(_SERVICE, ENQUIRY_SERVICE),
+    (
+        *_CREATED,
+        Field("original_message_id", "OrgnlGrpInf/OrgnlMsgId", Kind.ASCII),
+        _const("OrgnlGrpInf/OrgnlMsgNmId", CREDIT_TRANSFER.name),
+        _tx_id("TxInf/OrgnlTxId"),
+    ),
+)
+
+
+class StatusRequest(NamedTuple):
+    """pacs.028.001.01: what became of this payment?"""
+
+    sender: str
+    receiver: str
+    header_id: str
+    header_time: str
+    message_id: str
+    created_ms: int
+    original_message_id: str
+    tx_id: str
+
+
+transfer_codec: Final = XmlCodec(CREDIT_TRANSFER, Transfer)
+report_codec: Final = XmlCodec(STATUS_REPORT, StatusReport)
+request_codec: Final = XmlCodec(STATUS_REQUEST, StatusRequest)

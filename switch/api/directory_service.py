@@ -1,0 +1,64 @@
+"""bayswitch.v1.DirectoryService."""
+
+import grpc
+
+from bayswitch.v1 import directory_pb2 as pb
+from switch.api import fields
+from switch.api.parts import ApiParts
+from switch.engine import RouteOption
+from switch.engine.directory import RouteQuestion
+
+__all__ = ["DirectoryService"]
+
+
+class DirectoryService:
+    """What can be paid to whom."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._directory = parts.directory
+
+    async def CheckRoute(
+        self, request: pb.CheckRouteRequest, _context: grpc.aio.ServicerContext
+    ) -> pb.CheckRouteResponse:
+        """Every way to pay, from the routing table; no side effects."""
+        options = self._directory.check_route(_question_of(request))
+        return pb.CheckRouteResponse(options=[_option_of(option) for option in options])
+
+
+def _question_of(request: pb.CheckRouteRequest) -> RouteQuestion:
+    return RouteQuestion(
+        debtor_place=fields.place(request.debtor_place, "debtor_place"),
+        creditor_place=fields.place(request.creditor_place, "creditor_place"),
+        debit_asset=fields.asset(request.debit_asset, "debit_asset"),
+        credit_asset=fields.asset(request.credit_asset, "credit_asset") if request.credit_asset else None,
+        scheme=fields.scheme(request.creditor_scheme, "creditor_scheme"),
+        creditor_agent=fields.creditor_agent(request.creditor_agent),
+        debit_amount_minor=fields.amount(request.debit_amount_minor, "debit_amount_minor", zero=True),
+        # A till need not send the number: what counts is which papers the payer has.
+        document=fields.document_type(request.debtor_document.type, "debtor_document.type")
+        if request.HasField("debtor_document")
+        else None,
+        purpose=fields.purpose(request.purpose),
+    )
+
+
+def _option_of(option: RouteOption) -> pb.RouteOption:
+    corridor = option.corridor
+    return pb.RouteOption(
+        corridor=corridor.id,
+        rail=corridor.rail,
+        credit_asset=corridor.credit_asset.name,
+        allowed=not option.reason,
+        reason=option.reason,
+        open_time=fields.timestamp(option.open_time_ms),
+        txn_max_minor=option.txn_max_minor,
+        quote_required=option.quote_required,
+        papers=[int(paper) for paper in corridor.papers],
+        purposes=corridor.purposes,
+        limits=[
+            pb.LimitInfo(
+                id=row.id, period=row.period.name, currency=row.currency, max_minor=row.max_minor, source=row.source
+            )
+            for row in corridor.limits
+        ],
+    )

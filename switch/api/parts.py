@@ -1,0 +1,20 @@
+"""What the services are given."""
+
+from typing import NamedTuple
+
+from switch.engine import Directory, Payments, Quotes, Watch
+from switch.ports import Clock, ParticipantStore, PaymentStore
+
+__all__ = ["ApiParts"]
+
+
+class ApiParts(NamedTuple):
+    """The engine, and the two stores whose reads need no flow of their own."""
+
+    payments: Payments
+    quotes: Quotes
+    directory: Directory
+    watch: Watch
+    store: PaymentStore
+    participants: ParticipantStore
+    clock: Clock

@@ -1,0 +1,96 @@
+"""SubmitPayments: batches come in, answers go out in the same order, and no more is read than may be worked on."""
+
+import asyncio
+from typing import Any, Final
+
+import grpc
+
+from bayswitch.v1 import payment_pb2
+from switch.api.call import budget_ms
+from switch.api.convert import instruction_of, payment_of
+from switch.api.fields import missing, wrong
+from switch.api.status import refusal_of, status_of
+from switch.engine import Payments
+from switch.errors import Refused
+from switch.limits import BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_PER_STREAM
+
+__all__ = ["BatchStream"]
+
+_Answer = asyncio.Task[payment_pb2.SubmitPaymentsResponse]
+_END: Final = None  # in the queue of answers: no further batch was read
+
+
+class BatchStream:
+    """One SubmitPayments stream.
+
+    A batch holds one of BATCHES_IN_FLIGHT_PER_STREAM places from before it is read until its answer has been taken
+    by the transport, so a reader that takes no answers stops being read: memory is bounded by places x message size.
+    """
+
+    def __init__(self, payments: Payments, participant: str, context: grpc.aio.ServicerContext) -> None:
+        self._payments = payments
+        self._participant = participant
+        self._context = context
+        self._places = asyncio.Semaphore(BATCHES_IN_FLIGHT_PER_STREAM)
+        self._answers: asyncio.Queue[_Answer | None] = asyncio.Queue()  # bounded by the places
+        self._reader: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Read nothing more; what was read is answered, then the stream ends with SHUTTING_DOWN."""
+        self._stopping = True
+        if self._reader is not None:
+            self._reader.cancel()
+
+    async def run(self) -> None:
+        """Until the caller has sent all and taken all. Cancelled: payments already begun run on in the engine.
+
+        Raises:
+            Refused: FIELD_MISSING, FIELD_INVALID for a batch that is empty or too long; SHUTTING_DOWN.
+        """
+        reader = self._reader = asyncio.get_running_loop().create_task(self._read())
+        try:
+            while (answer := await self._answers.get()) is not _END:
+                await self._context.write(await answer)
+                self._places.release()
+        finally:
+            reader.cancel()
+            self._drop_answers()
+        if self._stopping:
+            raise Refused("SHUTTING_DOWN")
+        await reader  # a broken stream is the reader's error
+
+    async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await self._places.acquire()
+                request = await self._context.read()
+                if request is grpc.aio.EOF:
+                    return
+                self._answers.put_nowait(loop.create_task(self._batch(request)))
+        finally:
+            self._answers.put_nowait(_END)
+
+    def _drop_answers(self) -> None:
+        while not self._answers.empty():
+            if (answer := self._answers.get_nowait()) is not _END:
+                answer.cancel()
+
+    async def _batch(self, request: payment_pb2.SubmitPaymentsRequest) -> payment_pb2.SubmitPaymentsResponse:
+        """All items at once, so that they share the store's round trips; each is answered for itself."""
+        items = request.items
+        if not items:
+            missing("items")
+        if len(items) > BATCH_ITEMS_MAX:
+            wrong("items", "LENGTH", f"at most {BATCH_ITEMS_MAX} items")
+        results = await asyncio.gather(*(self._item(index, item) for index, item in enumerate(items)))
+        return payment_pb2.SubmitPaymentsResponse(results=results)
+
+    async def _item(self, index: int, item: Any) -> payment_pb2.SubmitPaymentResult:
+        try:
+            budget = budget_ms(self._context)
+            submitted = await self._payments.submit(instruction_of(self._participant, item), budget)
+            return payment_pb2.SubmitPaymentResult(payment=payment_of(submitted.payment), replay=submitted.replay)
+        except Exception as error:  # noqa: BLE001 - one item's trouble is that item's answer, never its neighbours'
+            return payment_pb2.SubmitPaymentResult(error=status_of(refusal_of(error), f"items[{index}]."))

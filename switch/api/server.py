@@ -1,0 +1,120 @@
+"""The server: what it listens with, what it serves, and the order in which it stops."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from bayswitch.v1 import directory_pb2_grpc, participant_pb2_grpc, payment_pb2_grpc, quote_pb2_grpc
+from switch.api.directory_service import DirectoryService
+from switch.api.identity import ServerOptions, chosen_identity, credentials
+from switch.api.interceptors import Gate
+from switch.api.participant_service import ParticipantService
+from switch.api.parts import ApiParts
+from switch.api.payment_service import PaymentService
+from switch.api.quote_service import QuoteService
+from switch.api.reflection import add_reflection
+from switch.errors import ConfigError
+from switch.limits import CALLS_IN_FLIGHT_MAX, LOOKS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX
+
+__all__ = ["SERVICES", "ApiParts", "Server", "ServerOptions"]
+
+SERVICES: Final = tuple(
+    f"bayswitch.v1.{name}Service" for name in ("Payment", "Quote", "Directory", "Participant")
+)
+_HEALTH_MS_MAX: Final = 1_000  # a health watcher that does not read must not hold up the drain
+_LEFTOVER_MS: Final = 200  # for streams that never end by themselves (health, reflection) once our calls have ended
+_PING_INTERVAL_MS: Final = 60_000  # both ways: keeps middle boxes from forgetting an idle connection
+_PING_PERMIT_MS: Final = 50_000  # a caller's ping every 60 s may come a little early
+_PING_TIMEOUT_MS: Final = 20_000
+
+
+def _channel_options(reuse_port: bool) -> tuple[tuple[str, int], ...]:
+    return (
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_concurrent_streams", CALLS_IN_FLIGHT_MAX + LOOKS_IN_FLIGHT_MAX),  # shedding is the gate's, not the transport's
+        ("grpc.keepalive_time_ms", _PING_INTERVAL_MS),
+        ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _PING_PERMIT_MS),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_PERMIT_MS),
+        ("grpc.so_reuseport", int(reuse_port)),
+    )
+
+
+class Server:
+    """One gRPC server of one process."""
+
+    def __init__(self, parts: ApiParts, options: ServerOptions) -> None:
+        """Raises ConfigError: callers could not be named, or a TLS file cannot be used."""
+        self._options = options
+        identify = chosen_identity(options)
+        self._credentials = credentials(options)
+        self._parts = parts
+        self._gate = Gate(identify, options.operators)
+        self._payments = PaymentService(parts)
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+
+    @property
+    def running(self) -> int:
+        """Calls that have not ended; health and reflection are not counted."""
+        return self._gate.running
+
+    @property
+    def draining(self) -> bool:
+        """True from the moment new calls are refused."""
+        return self._gate.closed
+
+    async def start(self) -> int:
+        """Serve. Returns the bound port. Raises ConfigError when it cannot be bound."""
+        options = self._options
+        server = self._server = grpc.aio.server(
+            interceptors=(self._gate,), options=_channel_options(options.reuse_port)
+        )
+        self._add_services(server)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        address = f"{host}:{options.port}"
+        try:
+            if self._credentials is None:
+                self.port = server.add_insecure_port(address)
+            else:
+                self.port = server.add_secure_port(address, self._credentials)
+        except RuntimeError:
+            raise ConfigError(
+                f"listen_port: {address} cannot be bound (is it in use?), or the TLS files do not fit each other"
+            ) from None
+        await server.start()
+        for name in ("", *SERVICES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return self.port
+
+    def _add_services(self, server: grpc.aio.Server) -> None:
+        parts = self._parts
+        payment_pb2_grpc.add_PaymentServiceServicer_to_server(self._payments, server)  # type: ignore[no-untyped-call]
+        quote_pb2_grpc.add_QuoteServiceServicer_to_server(QuoteService(parts), server)  # type: ignore[no-untyped-call]
+        directory_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryService(parts), server)  # type: ignore[no-untyped-call]
+        participant_pb2_grpc.add_ParticipantServiceServicer_to_server(ParticipantService(parts), server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        add_reflection(server, (*SERVICES, health.SERVICE_NAME))
+
+    async def stop(self, grace_ms: int) -> None:
+        """Drain and stop: health says NOT_SERVING, new calls get SHUTTING_DOWN, running calls end, then all closes.
+
+        What has not ended after `grace_ms` is cut off; a payment it began is ended by the engine all the same. Safe
+        to repeat, and on a server that never started.
+        """
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._health.enter_graceful_shutdown(), _HEALTH_MS_MAX / 1000)
+        self._gate.close()
+        self._payments.close_streams()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gate.idle(), grace_ms / 1000)
+        await server.stop(min(grace_ms, _LEFTOVER_MS) / 1000)

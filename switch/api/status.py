@@ -1,0 +1,79 @@
+"""Reason -> google.rpc.Status: the same details whether a call is refused or one item of a batch."""
+
+import logging
+from typing import Any, Final, NoReturn
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from switch.errors import REASONS, Reason, Refused, StoreUnavailable, anatomy
+
+__all__ = ["DOMAIN", "abort", "refusal_of", "status_of"]
+
+DOMAIN: Final = "bayswitch"  # of every ErrorInfo
+_DETAILS_KEY: Final = "grpc-status-details-bin"  # where rich errors travel; grpc_status.rpc_status reads it
+_LOG: Final = logging.getLogger("bayswitch.api")
+
+_CODE_OF: Final = {reason.name: grpc.StatusCode[reason.grpc] for reason in REASONS.values()}
+
+
+def _packed(detail: Any) -> AnyMessage:
+    # Deterministic: ErrorInfo holds a map, and a kept refusal is answered in the same bytes each time.
+    return AnyMessage(
+        type_url=f"type.googleapis.com/{detail.DESCRIPTOR.full_name}",
+        value=detail.SerializeToString(deterministic=True),
+    )
+
+
+def _retry_info(reason: Reason) -> AnyMessage:
+    seconds, rest_ms = divmod(reason.retry_after_ms, 1000)
+    return _packed(RetryInfo(retry_delay=Duration(seconds=seconds, nanos=rest_ms * 1_000_000)))
+
+
+_RETRY_OF: Final = {reason.name: _retry_info(reason) for reason in REASONS.values() if reason.retry_after_ms > 0}
+
+
+def status_of(refusal: Refused, path: str = "") -> Status:
+    """The refusal with all its details. `path` is set before the field, e.g. "items[3]." for an item of a batch.
+
+    A broken rule's name stands in the violation's `reason` and, like every figure, in ErrorInfo.metadata.
+    """
+    reason = refusal.reason
+    details = [_packed(ErrorInfo(reason=reason.name, domain=DOMAIN, metadata=refusal.figures))]
+    if refusal.field:
+        violation = BadRequest.FieldViolation(
+            field=path + refusal.field,
+            description=refusal.message,
+            reason=refusal.figures.get("rule", reason.name),
+        )
+        details.append(_packed(BadRequest(field_violations=[violation])))
+    retry = _RETRY_OF.get(reason.name)
+    if retry is not None:
+        details.append(retry)
+    code: int = _CODE_OF[reason.name].value[0]
+    return Status(code=code, message=f"{reason.name}: {refusal.message}", details=details)
+
+
+def refusal_of(error: Exception) -> Refused:
+    """What a caller is told of an error. What nobody foresaw is INTERNAL_FAULT, and logged.
+
+    The log gets types and places, never the text of an exception: it may quote a personal value.
+    """
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, StoreUnavailable):
+        return Refused("STORE_UNAVAILABLE")
+    _LOG.error("unforeseen %s", anatomy(error))
+    return Refused("INTERNAL_FAULT")
+
+
+async def abort(context: grpc.aio.ServicerContext, refusal: Refused) -> NoReturn:
+    """End the call with the refusal. Always raises."""
+    status = status_of(refusal)
+    await context.abort(
+        _CODE_OF[refusal.reason.name], status.message, trailing_metadata=((_DETAILS_KEY, status.SerializeToString()),)
+    )
+    raise AssertionError("abort returned")

@@ -1,0 +1,259 @@
+"""`bayswitch demo`: the main job, end to end, on real processes over real gRPC. Ends non-zero if any of it goes wrong."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from bayswitch.v1 import common_pb2, participant_pb2, payment_pb2, quote_pb2
+
+from switch.cli.client import CallFailed, Client, Target, connect, new_id
+from switch.cli.options import money
+from switch.cli.output import console, money_text, show_payment
+from switch.cli.participants import show_positions
+from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
+from switch.errors import BayswitchError
+
+__all__ = ["command"]
+
+_RESOLVE_SECONDS = 20
+_STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
+
+
+class DemoFailed(BayswitchError):
+    """Something was not as the scenario says."""
+
+
+def command(
+    kafka: Annotated[bool, typer.Option(help="start a real Kafka where Java and Maven are there")] = True,
+    keep: Annotated[Path | None, typer.Option(help="keep data and logs in this directory")] = None,
+) -> None:
+    """Start a Valkey, every mock rail, the switch and (with Java and Maven) Kafka; pay across the borders; stop it all."""
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bayswitch-demo-") as scratch, _broker(kafka) as bootstrap:
+        sandbox = Sandbox(keep or Path(scratch), {"BAYSWITCH_KAFKA_BOOTSTRAP": bootstrap} if bootstrap else {})
+        try:
+            sandbox.start()
+            _heading("running")
+            assert sandbox.switch is not None
+            for key, value in sandbox.switch.ready.items():
+                console.print(f"  {key:<9}{value}", markup=False)
+            scenario = load_scenario()
+            sandbox.enrol(scenario)
+            Demo(sandbox, scenario, bootstrap).run()
+        finally:
+            ended = sandbox.stop()
+        failed = {name: status for name, status in ended.items() if status}
+        if failed:
+            raise DemoFailed(f"parts that did not end with 0: {failed}")
+    _heading(f"all as it should be, {time.monotonic() - begun:.0f} s")
+
+
+@contextmanager
+def _broker(wanted: bool) -> Iterator[str]:
+    """A real Kafka for the length of a `with`, "" where there is none to be had."""
+    from deploy.local import kafka  # ships with the checkout and the wheel; needs Java and Maven on the machine
+
+    if not wanted or not kafka.available():
+        console.print("no Kafka: Java and Maven are not both here; events stay in the outbox")
+        yield ""
+        return
+    with kafka.cluster(nodes=1) as running:
+        yield running.bootstrap
+
+
+class Demo:
+    """Runs the steps of a scenario in order; each says what it expects."""
+
+    def __init__(self, sandbox: Sandbox, scenario: Mapping[str, Any], bootstrap: str) -> None:
+        self._sandbox = sandbox
+        self._scenario = scenario
+        self._bootstrap = bootstrap
+        self._requests: dict[str, Any] = {}  # id of a step -> what it sent
+        self._answers: dict[str, Any] = {}
+        self._steps: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "pay": self._pay,
+            "replay": self._replay,
+            "mismatch": self._mismatch,
+            "refused": self._refused,
+            "silent": self._silent,
+            "inbound": self._inbound,
+            "bytes": self._bytes,
+        }
+
+    def run(self) -> None:
+        for step in self._scenario["step"]:
+            _heading(step["title"])
+            self._steps[step["kind"]](step)
+        _heading("positions per asset sum to zero")
+        self._positions()
+        _heading("events" + ("" if self._bootstrap else " (still in the outbox)"))
+        self._events()
+
+    # --- the steps ---------------------------------------------------------------------------------------------------
+    def _pay(self, step: Mapping[str, Any]) -> None:
+        answer, replay = self._submit(step["as"], self._request(step))
+        show_payment(answer.payment, replay)
+        self._expect(_STATE[answer.payment.state], step["expect"])
+        self._expect(answer.payment.reason, step.get("reason", ""))
+        self._answers[step["id"]] = answer
+
+    def _replay(self, step: Mapping[str, Any]) -> None:
+        """The same request again: the same bytes, and the switch says that it is a replay."""
+        answer, replay = self._submit(step["as"], self._requests[step["of"]])
+        show_payment(answer.payment, replay)
+        first = self._answers[step["of"]].SerializeToString(deterministic=True)
+        self._expect((replay, answer.SerializeToString(deterministic=True) == first), (True, True))
+
+    def _mismatch(self, step: Mapping[str, Any]) -> None:
+        """The same request_id with another body: refused, and the differing field named."""
+        changed = payment_pb2.SubmitPaymentRequest()
+        changed.CopyFrom(self._requests[step["of"]])
+        changed.remark = "something else"
+        failure = self._fails(step["as"], changed)
+        self._expect((failure.reason, failure.field), (step["expect"], "remark"))
+
+    def _refused(self, step: Mapping[str, Any]) -> None:
+        failure = self._fails(step["as"], self._request(step))
+        self._expect(failure.reason, step["expect"])
+
+    def _silent(self, step: Mapping[str, Any]) -> None:
+        """The rail says nothing: IN_DOUBT, the hold stays; the switch enquires, and only an answer ends it."""
+        answer, _ = self._submit(step["as"], self._request(step))
+        show_payment(answer.payment)
+        self._expect(_STATE[answer.payment.state], "IN_DOUBT")
+        request = payment_pb2.WatchPaymentsRequest(resume_token="0")
+        with connect(Target(self._sandbox.address, step["as"])) as client:
+            for change in client.stream(client.payments.WatchPayments, request, _RESOLVE_SECONDS):
+                if change.uetr == answer.payment.uetr:
+                    console.print(f"  watch: {change.change_time.ToJsonString()} {_STATE[change.state]}", markup=False)
+                    if _STATE[change.state] in ("COMMITTED", "ABORTED"):
+                        break
+            query = payment_pb2.GetPaymentRequest(uetr=answer.payment.uetr)
+            ended = client.call(client.payments.GetPayment, query).payment
+        show_payment(ended)
+        self._expect(_STATE[ended.state], step["expect"])
+
+    def _inbound(self, step: Mapping[str, Any]) -> None:
+        """A payment that a rail pushes to us: it takes the same path."""
+        answer = self._sandbox.control(step["rail"], "inbound", **step["call"])
+        console.print(f"  the rail was told: {answer}", markup=False)
+        for key, value in step["expect"].items():
+            self._expect(answer.get(key), value)
+
+    def _bytes(self, step: Mapping[str, Any]) -> None:
+        """What the rail saw on the wire for one payment, as it came."""
+        payment = self._answers[step["of"]].payment
+        answer = self._sandbox.control(payment.rail, "messages", uetr=payment.uetr)
+        self._expect(bool(answer["messages"]), True)
+        for text in answer["messages"]:
+            console.print(text, markup=False)
+
+    # --- what is true at the end -----------------------------------------------------------------------------------------
+    def _positions(self) -> None:
+        with connect(Target(self._sandbox.address, OPERATOR)) as client:
+            found = client.call(client.participants.GetPositions, participant_pb2.GetPositionsRequest()).positions
+        show_positions(found)
+        sums: dict[str, int] = {}
+        for position in found:
+            sums[position.asset] = sums.get(position.asset, 0) + position.net_debit_minor
+        self._expect({asset: total for asset, total in sums.items() if total}, {})
+
+    def _events(self) -> None:
+        """Every final payment, read back from where consumers read it."""
+        facts = self._sandbox.events(self._bootstrap)
+        for fact in facts:
+            entries = ", ".join(
+                f"{e['participant']} {money_text(e['asset'], e['amount_minor'])}" for e in fact["entries"]
+            )
+            line = f"  {fact['debtor_agent']:<10} #{fact['sequence']:<3} {fact['uetr']} {fact['state']:<9} {entries}"
+            console.print(line, markup=False)
+        final = sum(len(self._finals(participant["id"])) for participant in self._scenario["participant"])
+        self._expect(len({fact["event_id"] for fact in facts}), final)
+
+    def _finals(self, participant: str) -> list[Any]:
+        with connect(Target(self._sandbox.address, participant)) as client:
+            request = payment_pb2.ListPaymentsRequest(page_size=500)
+            return list(client.call(client.payments.ListPayments, request).payments)
+
+    # --- helpers -------------------------------------------------------------------------------------------------------
+    def _request(self, step: Mapping[str, Any]) -> Any:
+        request = request_of(step)
+        if step.get("credit", request.debit.asset) != request.debit.asset:
+            with connect(Target(self._sandbox.address, step["as"])) as client:
+                price(client, request, step["credit"])
+        self._requests[step["id"]] = request
+        return request
+
+    def _submit(self, participant: str, request: Any) -> tuple[Any, bool]:
+        with connect(Target(self._sandbox.address, participant)) as client:
+            return client.call_with_replay(client.payments.SubmitPayment, request)
+
+    def _fails(self, participant: str, request: Any) -> CallFailed:
+        try:
+            answer, _ = self._submit(participant, request)
+        except CallFailed as failure:
+            console.print(f"  {failure}", markup=False)
+            return failure
+        raise DemoFailed(f"not refused: {_STATE[answer.payment.state]}")
+
+    @staticmethod
+    def _expect(have: object, want: object) -> None:
+        if have != want:
+            raise DemoFailed(f"expected {want!r}, have {have!r}")
+
+
+def request_of(step: Mapping[str, Any]) -> Any:
+    """A step of a scenario -> the instruction, with new ids; the credit side is `price`'s business."""
+    asset, amount_minor = money(step["debit"])
+    debit = common_pb2.Money(asset=asset, amount_minor=amount_minor)
+    return payment_pb2.SubmitPaymentRequest(
+        request_id=new_id(),
+        uetr=new_id(),
+        end_to_end_id=step["id"],
+        debit=debit,
+        debtor=_party(step["debtor"]),
+        creditor=_party(step["creditor"]),
+        creditor_agent=step.get("creditor_agent", ""),
+        purpose=step.get("purpose", ""),
+        remark=step.get("remark", ""),
+    )
+
+
+def price(client: Client, request: Any, credit_asset: str) -> None:
+    """Lock a price for an instruction and fill it in."""
+    quoted = client.call(
+        client.quotes.CreateQuote,
+        quote_pb2.CreateQuoteRequest(
+            debit=request.debit,
+            other_asset=credit_asset,
+            debtor_place=request.debtor.place,
+            creditor_place=request.creditor.place,
+            creditor_scheme=request.creditor.account.scheme,
+            creditor_agent=request.creditor_agent,
+        ),
+    ).quote
+    console.print(f"  quote: {quoted.payer_text}", markup=False)
+    request.quote_id = quoted.quote_id
+    request.credit.CopyFrom(quoted.credit)
+
+
+def _party(row: Mapping[str, Any]) -> Any:
+    document = None
+    if "document" in row:
+        kind, _, number = row["document"].partition(":")
+        document = common_pb2.Document(type=common_pb2.DocumentType.Value(f"DOCUMENT_TYPE_{kind}"), number=number)
+    account = common_pb2.Account(
+        scheme=common_pb2.Scheme.Value(f"SCHEME_{row['scheme']}"), value=row["account"], level=row.get("level", 0)
+    )
+    place = common_pb2.Place.Value(f"PLACE_{row['place']}")
+    return common_pb2.Party(name=row["name"], place=place, account=account, document=document)
+
+
+def _heading(text: str) -> None:
+    console.print(f"\n== {text}", style="bold", markup=False)
+    sys.stdout.flush()

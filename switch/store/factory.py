@@ -1,0 +1,79 @@
+"""A store from its settings: a server of the caller's, or our own in the data directory."""
+
+from pathlib import Path
+
+from switch.errors import ConfigError
+from switch.ports import Durability
+from switch.store.client import Server, connect
+from switch.store.durability import check_durability
+from switch.store.embedded import EmbeddedValkey
+from switch.store.keys import LAYOUT, Keys
+from switch.store.participant_store import Participants
+from switch.store.payment_store import Payments
+from switch.store.quote_store import Quotes
+
+__all__ = ["Store", "open_store"]
+
+
+class Store:
+    """The three stores of one server or cluster. Made by `open_store`; `close` it."""
+
+    def __init__(self, server: Server, keys: Keys, durability: Durability, embedded: EmbeddedValkey | None) -> None:
+        self.durability = durability  # as found at start
+        self.payments = Payments(server, keys)
+        self.quotes = Quotes(server, keys)
+        self.participants = Participants(server, keys)
+        self._server = server
+        self._embedded = embedded
+
+    async def close(self) -> None:
+        """End what runs, close the links, and stop the server if it is ours. May be repeated."""
+        await self.payments.close()
+        await self._server.close()
+        if self._embedded is not None:
+            await self._embedded.stop()
+
+
+async def open_store(url: str, *, shards: int, durability: str, data_dir: Path, namespace: str = "") -> Store:
+    """Connect, check what the server promises, and fix or check the number of shards.
+
+    Args:
+        url: redis://host:port, rediss://…, unix:///path; a cluster is told by itself. "" starts our own Valkey.
+        shards: how many slots of work there are; written at first use, for ever. One unless there is a cluster.
+        durability: none, fsync or replica; see durability.py.
+        data_dir: where our own Valkey keeps its data; not touched when `url` is given.
+        namespace: goes before every key, for those who share a server.
+
+    Raises:
+        ConfigError: names the setting to change.
+        StoreUnavailable: the server does not answer.
+    """
+    if shards < 1:
+        raise ConfigError("shards: at least 1")
+    if any(mark in namespace for mark in "{}: "):
+        raise ConfigError("namespace: no braces, colons or spaces; they have a meaning in keys")
+    embedded = None if url else EmbeddedValkey(data_dir)
+    server: Server | None = None
+    try:
+        if embedded is not None:
+            await embedded.start()
+        server = await connect(embedded.url if embedded is not None else url)
+        keys = Keys(namespace, shards)
+        found = await check_durability(server, durability)
+        await _fix_layout(server, keys)
+        return Store(server, keys, found, embedded)
+    except BaseException:
+        if server is not None:
+            await server.close()
+        if embedded is not None:
+            await embedded.stop()
+        raise
+
+
+async def _fix_layout(server: Server, keys: Keys) -> None:
+    """Write layout and number of shards at first use; refuse another number later: every key depends on it."""
+    for field, ours in (("layout", LAYOUT), ("shards", str(keys.shards))):
+        await server.write("HSETNX", keys.meta, field, ours)
+        theirs = (await server.read("HGET", keys.meta, field)).decode()
+        if theirs != ours:
+            raise ConfigError(f"{field}: this store was first used with {theirs}, the setting says {ours}; set it back")

@@ -1,0 +1,99 @@
+"""Names of everything in the store. The only place that spells a key.
+
+One shard holds all that one participant's payments touch, so every key of a shard carries the hash tag `{sN}`: one
+slot of a cluster, and one script may touch them all. A namespace goes in front, for those who share a server.
+
+    payment   string  packed objects: version, hold, one transition after the other; its last byte is the state
+    request   string  "<uetr> <attempt>"
+    agent     hash    state, record, created, seq; per asset cap:, held:, spent: (spent: committed, less what settled)
+    members   set     participants of the shard
+    audit     stream  changes of one participant's row in the register
+    rates     hash    provider -> "numerator/denominator", one hash per pair of assets
+    holds     hash    uetr -> packed reservation of a payment that has not ended
+    overdue   zset    uetr by the time of recovery's next look
+    limits    hash    counter -> used, one hash per period, forgotten after it
+    books     hash    "<participant>|<asset>" -> sum of the entries of committed payments; zero-sum per asset
+    outbox    stream  one entry per final payment, until the broker has it
+    changes   stream  one entry per change of state, per participant
+    quote     hash    owner's quote: body, terms, expiry, uetr, ended
+    quotedue  zset    quote by the time its provider's hold is looked at
+    quoteheld hash    quote -> packed hold of the provider's headroom
+    claim     hash    owner and attempts of a UETR, on the UETR's own shard; only when there are several shards
+    meta      hash    layout and number of shards, written once
+"""
+
+from typing import Final
+from zlib import crc32
+
+from switch.domain.money import Asset
+
+__all__ = ["LAYOUT", "Keys"]
+
+LAYOUT: Final = "1"  # a store written with another layout is refused at start
+
+
+class Keys:
+    """The keys of one namespace, for a fixed number of shards."""
+
+    def __init__(self, namespace: str, shards: int) -> None:
+        self.prefix = f"{namespace}:" if namespace else ""
+        self.shards = shards
+        self.meta = f"{self.prefix}meta"
+
+    def shard_of(self, name: str) -> int:
+        """Shard of a participant, or, for a claim, of a UETR. crc32: the same in every process and version."""
+        return crc32(name.encode()) % self.shards if self.shards > 1 else 0
+
+    def _key(self, kind: str, shard: int, *parts: str) -> str:
+        return ":".join((f"{self.prefix}{kind}", f"{{s{shard}}}", *parts))
+
+    # --- of a shard ---
+    def holds(self, shard: int) -> str:
+        return self._key("holds", shard)
+
+    def overdue(self, shard: int) -> str:
+        return self._key("overdue", shard)
+
+    def outbox(self, shard: int) -> str:
+        return self._key("outbox", shard)
+
+    def books(self, shard: int) -> str:
+        return self._key("books", shard)
+
+    def members(self, shard: int) -> str:
+        return self._key("members", shard)
+
+    def quotedue(self, shard: int) -> str:
+        return self._key("quotedue", shard)
+
+    def quoteheld(self, shard: int) -> str:
+        return self._key("quoteheld", shard)
+
+    def rates(self, shard: int, debit: Asset, credit: Asset) -> str:
+        return self._key("rates", shard, debit.name, credit.name)
+
+    def limits(self, shard: int, period_key: str) -> str:
+        return self._key("limits", shard, period_key)
+
+    # --- of a participant, on its shard ---
+    def payment(self, shard: int, uetr: str) -> str:
+        return self._key("payment", shard, uetr)
+
+    def request(self, participant: str, request_id: str) -> str:
+        return self._key("request", self.shard_of(participant), participant, request_id)
+
+    def agent(self, participant: str) -> str:
+        return self._key("agent", self.shard_of(participant), participant)
+
+    def audit(self, participant: str) -> str:
+        return self._key("audit", self.shard_of(participant), participant)
+
+    def changes(self, participant: str) -> str:
+        return self._key("changes", self.shard_of(participant), participant)
+
+    def quote(self, participant: str, quote_id: str) -> str:
+        return self._key("quote", self.shard_of(participant), participant, quote_id)
+
+    # --- of a UETR, on its own shard ---
+    def claim(self, uetr: str) -> str:
+        return self._key("claim", self.shard_of(uetr), uetr)

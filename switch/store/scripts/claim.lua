@@ -1,0 +1,18 @@
+-- claim.lua  Claim UETRs, each on its own shard, before prepare runs on the debtor agent's: unique over all shards.
+-- KEYS    | claim
+-- ARGV    items | owner
+-- RETURN  per item: 1 the owner's, now or before | 0 another owner's
+-- Attempts are counted, so that one attempt that is refused does not give up what another of the same owner relies on.
+local answers = {}
+for item = 1, tonumber(ARGV[1]) do
+  local claim, owner = KEYS[item], ARGV[1 + item]
+  local has = redis.call('HGET', claim, 'owner')
+  if has and has ~= owner then
+    answers[item] = 0
+  else
+    if not has then redis.call('HSET', claim, 'owner', owner) end
+    redis.call('HINCRBY', claim, 'attempts', 1)
+    answers[item] = 1
+  end
+end
+return answers

@@ -1,0 +1,209 @@
+"""The link: answers find their askers, silence is told from refusal, and a cut link comes back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from adapters.kit.faults import Fault, FaultRule, FaultTable, Operation
+from adapters.kit.link import Link
+from adapters.kit.mock_server import MockServer, Reply
+from adapters.kit.promises import until
+from adapters.wire import frame
+from switch.errors import CodecError, RailSilent, RailUnavailable
+
+AMPLE_MS = 10_000
+
+
+def _correlate(payload: bytes) -> str | None:
+    word, _, key = payload.decode().partition(":")
+    if word == "push":
+        return None
+    if word != "answer":
+        raise CodecError("word", "UNKNOWN")
+    return key
+
+
+class _Peer:
+    """Answers "ask:KEY" with "answer:KEY", unless told to stay silent; remembers what it got."""
+
+    def __init__(self) -> None:
+        self.faults = FaultTable()
+        self.got: list[bytes] = []
+        self.silent: set[str] = set()
+        self.server = MockServer("127.0.0.1", 0, self._handle, self.faults)
+
+    def _handle(self, payload: bytes) -> Reply | None:
+        self.got.append(payload)
+        word, _, key = payload.decode().partition(":")
+        if word != "ask" or key in self.silent:
+            return None
+        answer = key.encode() if key.startswith("answer") else b"answer:" + key.encode()
+        return Reply((answer,), self.faults.take(Operation.PREPARE))
+
+
+@asynccontextmanager
+async def _linked(
+    *, connections: int = 1, in_flight_max: int = 100, on_unsolicited: Callable[[bytes], None] | None = None
+) -> AsyncIterator[tuple[Link, _Peer]]:
+    peer = _Peer()
+    await peer.server.start()
+    link = Link(
+        "test", "127.0.0.1", peer.server.port, connections=connections, correlate=_correlate,
+        on_unsolicited=on_unsolicited, in_flight_max=in_flight_max,
+    )  # fmt: skip
+    await link.start()
+    try:
+        yield link, peer
+    finally:
+        await link.close()
+        await peer.server.close()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    await until(condition, "in time")
+
+
+class _Recorder:
+    """A transport that notes each write."""
+
+    def __init__(self, transport: asyncio.Transport, writes: list[bytes]) -> None:
+        self.transport = transport
+        self.writes = writes
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+        self.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self.transport.is_closing()
+
+
+async def test_answers_find_their_askers() -> None:
+    async with _linked(connections=3, in_flight_max=1000) as (link, _):
+        keys = [str(number) for number in range(500)]
+        answers = await asyncio.gather(*(link.request(key, f"ask:{key}".encode(), AMPLE_MS) for key in keys))
+        assert answers == [f"answer:{key}".encode() for key in keys]
+        assert (link.in_flight, link.late, link.dropped) == (0, 0, 0)
+
+
+async def test_requests_of_one_key_are_answered_in_order() -> None:
+    async with _linked() as (link, _):
+        answers = await asyncio.gather(*(link.request("k", b"ask:k", AMPLE_MS) for _ in range(5)))
+        assert answers == [b"answer:k"] * 5
+        assert link.late == 0
+
+
+async def test_one_loop_turn_is_one_write() -> None:
+    async with _linked() as (link, _):
+        writes: list[bytes] = []
+        connection = link._connections[0]
+        transport = connection._transport
+        assert transport is not None
+        recorder = _Recorder(transport, writes)
+        connection._transport = recorder  # type: ignore[assignment]
+        await asyncio.gather(*(link.request(str(number), f"ask:{number}".encode(), AMPLE_MS) for number in range(50)))
+        connection._transport = transport
+        assert writes == [b"".join(frame(f"ask:{number}".encode()) for number in range(50))]
+
+
+async def test_time_out_is_silence_and_a_late_answer_is_dropped() -> None:
+    async with _linked() as (link, peer):
+        peer.faults.set(FaultRule(Fault.parse("silent_then_late:150"), count=1))
+        with pytest.raises(RailSilent):
+            await link.request("k", b"ask:k", 50)
+        assert link.in_flight == 0
+        await _until(lambda: link.late == 1)
+        assert await link.request("k", b"ask:k", AMPLE_MS) == b"answer:k"
+
+
+async def test_no_connection_is_unavailable() -> None:
+    peer = _Peer()
+    await peer.server.start()
+    port = peer.server.port
+    await peer.server.close()
+    link = Link("test", "127.0.0.1", port, connections=2, correlate=_correlate)
+    with pytest.raises(RailUnavailable):
+        await link.request("k", b"ask:k", AMPLE_MS)
+    assert not link.send(b"note:1")
+    await link.close()
+
+
+async def test_start_returns_although_the_rail_is_down_and_finds_it_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.kit.link.CONNECT_MS_MAX", 50)
+    peer = _Peer()
+    await peer.server.start()
+    peer.faults.set(FaultRule(Fault.parse("offline")))
+    link = Link("test", "127.0.0.1", peer.server.port, connections=1, correlate=_correlate)
+    await link.start()
+    assert link.up == 0
+    peer.faults.clear()
+    await _until(lambda: link.up == 1)
+    assert await link.request("k", b"ask:k", AMPLE_MS) == b"answer:k"
+    await link.close()
+    await peer.server.close()
+
+
+async def test_too_many_under_way_is_unavailable() -> None:
+    async with _linked(in_flight_max=2) as (link, peer):
+        peer.silent = {"a", "b"}
+        waiting = [asyncio.create_task(link.request(key, f"ask:{key}".encode(), AMPLE_MS)) for key in "ab"]
+        await _until(lambda: link.in_flight == 2)
+        with pytest.raises(RailUnavailable):
+            await link.request("c", b"ask:c", AMPLE_MS)
+        await link.close()
+        assert all(isinstance(end, RailSilent) for end in await asyncio.gather(*waiting, return_exceptions=True))
+
+
+async def test_a_cut_is_silence_for_what_was_written_there_and_for_nothing_else() -> None:
+    async with _linked(connections=2) as (link, peer):
+        await _until(lambda: link.up == 2)
+        peer.silent = {"a", "b"}
+        waiting = [asyncio.create_task(link.request(key, f"ask:{key}".encode(), AMPLE_MS)) for key in "ab"]
+        await _until(lambda: len(peer.got) == 2)
+        next(iter(peer.server._connections)).abort()
+        done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert len(done) == 1
+        assert len(pending) == 1
+        assert isinstance(done.pop().exception(), RailSilent)
+        await _until(lambda: link.up == 2)
+        pending.pop().cancel()
+
+
+async def test_a_cancelled_request_frees_its_slot() -> None:
+    async with _linked() as (link, peer):
+        peer.silent = {"a"}
+        waiting = asyncio.create_task(link.request("a", b"ask:a", AMPLE_MS))
+        await _until(lambda: link.in_flight == 1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert link.in_flight == 0
+        assert await link.request("b", b"ask:b", AMPLE_MS) == b"answer:b"
+
+
+async def test_what_answers_nothing_goes_to_the_desk_or_is_counted() -> None:
+    taken: list[bytes] = []
+    async with _linked(on_unsolicited=taken.append) as (link, peer):
+        assert peer.server.push(b"push:1")
+        assert peer.server.push(b"rubbish")
+        await _until(lambda: link.dropped == 1)
+        assert taken == [b"push:1"]
+        assert link.send(b"note:1")
+        await _until(lambda: b"note:1" in peer.got)
+    async with _linked() as (link, peer):
+        assert peer.server.push(b"push:1")
+        await _until(lambda: link.dropped == 1)
+
+
+async def test_a_stream_that_cannot_be_deframed_is_cut() -> None:
+    async with _linked() as (link, peer):
+        connection = next(iter(peer.server._connections))
+        assert connection._transport is not None
+        waiting = asyncio.create_task(link.request("a", b"note:a", AMPLE_MS))
+        await _until(lambda: link.in_flight == 1)
+        connection._transport.write(b"\xff\xff\xff\xff")
+        with pytest.raises(RailSilent):
+            await waiting
+        await _until(lambda: link.up == 1)

@@ -1,0 +1,387 @@
+"""The store in memory: ports.PaymentStore, QuoteStore and ParticipantStore, faithful to their promises, one shard.
+
+Each call takes effect at once and whole, and gives way to the loop once before it answers, as a round trip would.
+`fail_next` makes the next calls of one name fail with StoreUnavailable, before or after they took effect.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from switch.domain.money import Asset, Money, Rate
+from switch.domain.payment import TRANSITIONS, Hold, Payment, State, Transition
+from switch.domain.position import Position
+from switch.domain.quote import Quote, QuoteState
+from switch.domain.settlement import SettlementFact
+from switch.errors import Refused, StoreUnavailable
+from switch.ports import (
+    Change,
+    Clock,
+    Durability,
+    OutboxEntry,
+    Participant,
+    ParticipantChange,
+    Prepared,
+    RailAck,
+)
+
+__all__ = ["FakeStore"]
+
+
+class FakeStore:
+    """All three ports over one state, as one server would keep it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.payments: dict[str, Payment] = {}
+        self.participants: dict[str, Participant] = {}
+        self.calls: defaultdict[str, int] = defaultdict(int)  # how often each step was called
+        self._failures: list[tuple[str, bool]] = []
+        self._requests: dict[tuple[str, str], str] = {}
+        self._next_look: dict[str, int] = {}
+        self._used: defaultdict[tuple[str, Asset], int] = defaultdict(int)
+        self._reserved: defaultdict[tuple[str, Asset], int] = defaultdict(int)
+        self._net: defaultdict[tuple[str, Asset], int] = defaultdict(int)
+        self._counters: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._changes: defaultdict[str, list[Change]] = defaultdict(list)
+        self._outbox: list[OutboxEntry] = []
+        self._sequence: defaultdict[str, int] = defaultdict(int)
+        self._quotes: dict[str, Quote] = {}
+        self._quote_used_by: dict[str, str] = {}
+        self._quote_held: set[str] = set()
+        self._rates: dict[tuple[Asset, Asset], dict[str, Rate]] = defaultdict(dict)
+        self._record: defaultdict[str, list[ParticipantChange]] = defaultdict(list)
+
+    def fail_next(self, step: str, *, done: bool = False, times: int = 1) -> None:
+        """The next `times` calls of `step` raise StoreUnavailable; `done`: after the step was done."""
+        self._failures += [(step, done)] * times
+
+    async def _trip(self, step: str) -> None:
+        """The way there. Raises when a failure before the step is due."""
+        self.calls[step] += 1
+        await asyncio.sleep(0)
+        self._fail(step, False)
+
+    def _fail(self, step: str, done: bool) -> None:
+        if (step, done) in self._failures:
+            self._failures.remove((step, done))
+            raise StoreUnavailable("scripted")
+
+    # --- payments ----------------------------------------------------------------------------------------------------
+    async def prepare(self, hold: Hold, quote_id: str) -> Prepared:
+        await self._trip("prepare")
+        instruction = hold.instruction
+        known = self._requests.get((hold.participant, instruction.request_id))
+        if known is not None:
+            return Prepared(False, self.payments[known])
+        if hold.uetr in self.payments:
+            raise Refused("UETR_REUSED", field="uetr")
+        self._check_participant(hold.participant)
+        refusal = self._quote_fault(hold, quote_id) or self._limit_fault(hold) or self._cap_fault(hold)
+        self._requests[hold.participant, instruction.request_id] = hold.uetr
+        if refusal is not None:
+            figures = dict(refusal.figures) | ({"field": refusal.field} if refusal.field else {})
+            step = Transition(
+                State.ABORTED, hold.prepared_time_ms, refusal.reason.name, figures=tuple(sorted(figures.items()))
+            )
+            payment = Payment(hold, (step,))
+            self._keep(payment)
+            self._emit(payment)
+        else:
+            if quote_id:
+                self._quote_used_by[quote_id] = hold.uetr
+            self._reserve(hold, 1)
+            payment = Payment(hold, (Transition(State.PREPARED, hold.prepared_time_ms),))
+            self._keep(payment)
+            self._next_look[hold.uetr] = hold.overdue_time_ms
+        self._fail("prepare", True)
+        return Prepared(True, payment)
+
+    def _check_participant(self, participant_id: str) -> Participant:
+        participant = self.participants.get(participant_id)
+        if participant is None:
+            raise Refused("PARTICIPANT_UNKNOWN")
+        if participant.suspended:
+            raise Refused("PARTICIPANT_SUSPENDED")
+        return participant
+
+    def _quote_fault(self, hold: Hold, quote_id: str) -> Refused | None:
+        if not quote_id:
+            return None
+        quote = self._quotes.get(quote_id)
+        if quote is None:
+            raise Refused("QUOTE_UNKNOWN", field="quote_id")
+        if quote.participant != hold.participant:
+            raise Refused("QUOTE_MISMATCH", field="quote_id")
+        if quote.expiry_time_ms <= self._clock.now_ms():
+            return Refused("QUOTE_EXPIRED", field="quote_id")
+        return Refused("QUOTE_USED", field="quote_id") if quote_id in self._quote_used_by else None
+
+    def _limit_fault(self, hold: Hold) -> Refused | None:
+        for charge in sorted(hold.charges, key=lambda charge: charge.period_key[0]):
+            used = self._counters[charge.period_key, charge.counter]
+            if used + charge.amount_minor > charge.max_minor:
+                return Refused(
+                    "DAY_LIMIT" if charge.period_key.startswith("d") else "YEAR_LIMIT",
+                    figures={
+                        "limit_id": charge.limit_id,
+                        "limit_minor": str(charge.max_minor),
+                        "left_minor": str(max(0, charge.max_minor - used)),
+                    },
+                )
+        return None
+
+    def _cap_fault(self, hold: Hold) -> Refused | None:
+        asset, amount = hold.instruction.debit
+        cap = dict(self.participants[hold.participant].caps).get(asset, 0)
+        used = self._used[hold.participant, asset]
+        if used + amount <= cap:
+            return None
+        figures = {"asset": asset.name, "limit_minor": str(cap), "left_minor": str(max(0, cap - used))}
+        return Refused("NET_DEBIT_CAP_EXCEEDED", figures=figures)
+
+    def _reserve(self, hold: Hold, sign: int) -> None:
+        asset, amount = hold.instruction.debit
+        self._reserved[hold.participant, asset] += sign * amount
+        self._used[hold.participant, asset] += sign * amount
+        for charge in hold.charges:
+            self._counters[charge.period_key, charge.counter] += sign * charge.amount_minor
+
+    def _keep(self, payment: Payment) -> None:
+        self.payments[payment.hold.uetr] = payment
+        changes = self._changes[payment.hold.participant]
+        changes.append(Change(f"{len(changes) + 1}-0", payment.hold.uetr, payment.state, payment.history[-1].time_ms))
+
+    def _emit(self, payment: Payment) -> None:
+        hold, last = payment.hold, payment.history[-1]
+        self._sequence[hold.participant] += 1
+        fact = SettlementFact(
+            hold.uetr, self._sequence[hold.participant], hold.uetr, hold.participant, last.state, last.reason, hold.rail,
+            hold.corridor_id, last.rail_reference, payment.entries, hold.prepared_time_ms, last.time_ms,
+        )  # fmt: skip
+        self._outbox.append(OutboxEntry(0, f"{len(self._outbox) + 1}-0", fact))
+
+    async def _move(self, name: str, hold: Hold, step: Transition) -> Payment:
+        await self._trip(name)
+        payment = self.payments[hold.uetr]
+        if step.state in TRANSITIONS[payment.state]:
+            payment = Payment(hold, (*payment.history, step))
+            self._keep(payment)
+            if step.state.final:
+                self._end(payment)
+        self._fail(name, True)
+        return payment
+
+    def _end(self, payment: Payment) -> None:
+        hold = payment.hold
+        self._reserve(hold, -1)
+        if payment.state is State.COMMITTED:
+            asset, amount = hold.instruction.debit
+            self._used[hold.participant, asset] += amount
+            for charge in hold.charges:  # what was paid stays used
+                self._counters[charge.period_key, charge.counter] += charge.amount_minor
+            for entry in hold.entries:
+                self._net[entry.participant, entry.asset] += entry.amount_minor
+        del self._next_look[hold.uetr]
+        self._emit(payment)
+
+    async def commit(self, hold: Hold, ack: RailAck, time_ms: int) -> Payment:
+        step = Transition(State.COMMITTED, time_ms, rail_code=ack.rail_code, rail_reference=ack.rail_reference)
+        return await self._move("commit", hold, step)
+
+    async def abort(self, hold: Hold, reason: str, rail_code: str, time_ms: int) -> Payment:
+        return await self._move("abort", hold, Transition(State.ABORTED, time_ms, reason, rail_code))
+
+    async def doubt(self, hold: Hold, time_ms: int) -> Payment:
+        return await self._move("doubt", hold, Transition(State.IN_DOUBT, time_ms))
+
+    async def get(self, participant: str, uetr: str) -> Payment | None:
+        await self._trip("get")
+        payment = self.payments.get(uetr)
+        return payment if payment is not None and payment.hold.participant == participant else None
+
+    async def get_by_request(self, participant: str, request_id: str) -> Payment | None:
+        await self._trip("get_by_request")
+        uetr = self._requests.get((participant, request_id))
+        return None if uetr is None else self.payments[uetr]
+
+    async def list_payments(
+        self, participant: str, *, state: State | None, from_time_ms: int, to_time_ms: int, token: str, count: int
+    ) -> tuple[list[Payment], str]:
+        await self._trip("list_payments")
+        own = [payment for payment in self.payments.values() if payment.hold.participant == participant]
+        first = int(token or "0")
+        found: list[Payment] = []
+        for place, payment in enumerate(own[first:], first):
+            if not from_time_ms <= payment.hold.prepared_time_ms < to_time_ms or state not in (None, payment.state):
+                continue
+            if len(found) == count:
+                return found, str(place)
+            found.append(payment)
+        return found, ""
+
+    async def changes(self, participant: str, token: str, count: int) -> list[Change]:
+        await self._trip("changes")
+        first = int(token.partition("-")[0] or "0")
+        return self._changes[participant][first : first + count]
+
+    async def changes_end(self, participant: str) -> str:
+        await self._trip("changes_end")
+        return f"{len(self._changes[participant])}-0"
+
+    async def overdue(self, before_time_ms: int, count: int) -> list[Payment]:
+        await self._trip("overdue")
+        due = sorted((time_ms, uetr) for uetr, time_ms in self._next_look.items() if time_ms < before_time_ms)
+        return [self.payments[uetr] for _, uetr in due[:count]]
+
+    async def reschedule(self, hold: Hold, overdue_time_ms: int) -> None:
+        await self._trip("reschedule")
+        if hold.uetr in self._next_look:
+            self._next_look[hold.uetr] = overdue_time_ms
+
+    def next_look_ms(self, uetr: str) -> int | None:
+        """When recovery looks at a payment next; None: never, it is final."""
+        return self._next_look.get(uetr)
+
+    async def positions(self, participant: str = "") -> list[Position]:
+        await self._trip("positions")
+        caps = {(each.id, asset): cap for each in self.participants.values() for asset, cap in each.caps}
+        keys = sorted({*caps, *self._net, *self._used})
+        return [
+            Position(*key, self._net[key], self._reserved[key], self._used[key], caps.get(key, 0))
+            for key in keys
+            if participant in ("", key[0])
+        ]
+
+    async def holds(self) -> tuple[int, int]:
+        await self._trip("holds")
+        times = [self.payments[uetr].hold.prepared_time_ms for uetr in self._next_look]
+        return len(times), min(times, default=0)
+
+    async def outbox_read(self, shard: int, count: int) -> list[OutboxEntry]:
+        await self._trip("outbox_read")
+        return self._outbox[:count]
+
+    async def outbox_delete(self, entries: Sequence[OutboxEntry]) -> None:
+        await self._trip("outbox_delete")
+        self._outbox = [entry for entry in self._outbox if entry not in entries]
+
+    async def outbox_depth(self) -> tuple[int, int]:
+        await self._trip("outbox_depth")
+        return len(self._outbox), self._outbox[0].fact.final_time_ms if self._outbox else 0
+
+    @property
+    def shards(self) -> int:
+        return 1
+
+    async def durability(self) -> Durability:
+        await self._trip("durability")
+        return Durability("memory", False, "no", "noeviction", 0, False, "nothing outlives this process")
+
+    # --- quotes ------------------------------------------------------------------------------------------------------
+    async def create_quote(self, quote: Quote) -> None:
+        await self._trip("create_quote")
+        provider = self.participants.get(quote.provider)
+        key = (quote.provider, quote.credit.asset)
+        cap = dict(provider.caps).get(quote.credit.asset, 0) if provider and not provider.suspended else 0
+        if self._used[key] + quote.credit.amount_minor > cap:
+            raise Refused("NO_RATE")
+        self._hold_quote(quote.provider, quote.credit, 1)
+        self._quotes[quote.id] = quote
+        self._quote_held.add(quote.id)
+
+    def _hold_quote(self, provider: str, credit: Money, sign: int) -> None:
+        self._used[provider, credit.asset] += sign * credit.amount_minor
+        self._reserved[provider, credit.asset] += sign * credit.amount_minor
+
+    async def get_quote(self, participant: str, quote_id: str) -> tuple[Quote, QuoteState, str] | None:
+        await self._trip("get_quote")
+        quote = self._quotes.get(quote_id)
+        if quote is None or quote.participant != participant:
+            return None
+        if used_by := self._quote_used_by.get(quote_id):
+            return quote, QuoteState.USED, used_by
+        expired = quote.expiry_time_ms <= self._clock.now_ms()
+        return quote, QuoteState.EXPIRED if expired else QuoteState.OPEN, ""
+
+    async def release_quotes(self, now_ms: int, count: int) -> int:
+        await self._trip("release_quotes")
+        released = 0
+        for quote_id in sorted(self._quote_held)[:count]:
+            quote, used_by = self._quotes[quote_id], self._quote_used_by.get(quote_id)
+            payment = self.payments[used_by] if used_by else None
+            if payment is None and quote.expiry_time_ms > now_ms or payment is not None and not payment.state.final:
+                continue
+            self._hold_quote(quote.provider, quote.credit, -1)
+            if payment is not None and payment.state is State.COMMITTED:
+                self._used[quote.provider, quote.credit.asset] += quote.credit.amount_minor
+            self._quote_held.discard(quote_id)
+            released += 1
+        return released
+
+    # --- participants ------------------------------------------------------------------------------------------------
+    async def create_participant(self, participant: Participant, actor: str, reason: str) -> Participant:
+        await self._trip("create_participant")
+        known = self.participants.get(participant.id)
+        if known is None:
+            self.participants[participant.id] = participant
+            self._note(participant.created_time_ms, participant.id, actor, "create", reason, "")
+            return participant
+        same = known._replace(created_time_ms=0) == participant._replace(created_time_ms=0)
+        if not same:
+            raise Refused("PARTICIPANT_EXISTS")
+        return known
+
+    def _note(self, time_ms: int, participant: str, actor: str, action: str, reason: str, detail: str) -> None:
+        self._record[participant].append(ParticipantChange(time_ms, participant, actor, action, reason, detail))
+
+    async def get_participant(self, participant_id: str) -> Participant | None:
+        await self._trip("get_participant")
+        return self.participants.get(participant_id)
+
+    async def list_participants(self) -> list[Participant]:
+        await self._trip("list_participants")
+        return [self.participants[key] for key in sorted(self.participants)]
+
+    def _known(self, participant_id: str) -> Participant:
+        if participant_id not in self.participants:
+            raise Refused("PARTICIPANT_UNKNOWN")
+        return self.participants[participant_id]
+
+    async def set_suspended(
+        self, participant_id: str, suspended: bool, actor: str, reason: str, now_ms: int
+    ) -> Participant:
+        await self._trip("set_suspended")
+        changed = self.participants[participant_id] = self._known(participant_id)._replace(suspended=suspended)
+        self._note(now_ms, participant_id, actor, "suspend" if suspended else "resume", reason, "")
+        return changed
+
+    async def set_cap(
+        self, participant_id: str, asset: Asset, cap_minor: int, actor: str, reason: str, now_ms: int
+    ) -> Participant:
+        await self._trip("set_cap")
+        known = self._known(participant_id)
+        caps = tuple(sorted({**dict(known.caps), asset: cap_minor}.items()))
+        changed = self.participants[participant_id] = known._replace(caps=caps)
+        self._note(now_ms, participant_id, actor, "set_cap", reason, f"{asset.name} {cap_minor}")
+        return changed
+
+    async def set_rate(
+        self, provider: str, debit: Asset, credit: Asset, rate: Rate, actor: str, reason: str, now_ms: int
+    ) -> None:
+        await self._trip("set_rate")
+        self._rates[debit, credit][provider] = rate
+        self._note(now_ms, provider, actor, "set_rate", reason, f"{debit.name} {credit.name}")
+
+    async def rates(self, debit: Asset, credit: Asset) -> list[tuple[str, Rate]]:
+        await self._trip("rates")
+        quoted = list(self._rates[debit, credit].items())
+        # Best for the payer: most credit for a debit; one common denominator, so that no rounding decides.
+        common = 1
+        for _, rate in quoted:
+            common *= rate.denominator
+        return sorted(quoted, key=lambda row: (-row[1].numerator * (common // row[1].denominator), row[0]))
+
+    async def participant_changes(self, participant_id: str) -> list[ParticipantChange]:
+        await self._trip("participant_changes")
+        return list(self._record[participant_id])

@@ -1,0 +1,126 @@
+"""Our own server: started once per directory, found again, never two on one file, gone with us, its data not."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from switch.domain.payment import State
+from switch.errors import ConfigError
+from switch.store import EmbeddedValkey, Store, open_store
+from tests.store.builders import ACK, NOW_MS, hold, join, until
+
+
+async def opened(data_dir: Path) -> Store:
+    return await open_store("", shards=1, durability="fsync", data_dir=data_dir)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A killed child that nobody has waited for is a zombie: it holds nothing.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_a_second_start_on_the_directory_finds_the_data(embedded_dir: Path) -> None:
+    store = await opened(embedded_dir)
+    await join(store)
+    reserved = hold(100)
+    await store.payments.prepare(reserved, "")
+    await store.close()
+    again = await opened(embedded_dir)
+    assert (await again.payments.commit(reserved, ACK, NOW_MS)).state is State.COMMITTED
+    await again.close()
+    assert embedded_dir.stat().st_mode & 0o077 == 0  # payments carry personal data: for our user only
+
+
+async def test_two_of_us_share_one_server_and_its_owner_stops_it(embedded_dir: Path) -> None:
+    first, second = EmbeddedValkey(embedded_dir), EmbeddedValkey(embedded_dir)
+    await asyncio.gather(first.start(), second.start())
+    owners = [server for server in (first, second) if server.pid]
+    assert len(owners) == 1
+    pid = owners[0].pid
+    for server in (first, second):
+        if server not in owners:
+            await server.stop()
+    assert alive(pid)
+    await owners[0].stop()
+    assert not alive(pid)
+
+
+async def test_a_stale_socket_and_pid_file_are_in_nobodys_way(embedded_dir: Path) -> None:
+    server = EmbeddedValkey(embedded_dir)
+    await server.start()
+    os.kill(server.pid, signal.SIGKILL)
+    os.waitpid(server.pid, 0)
+    assert server.socket_path.exists()
+    assert (embedded_dir / "valkey.pid").exists()
+    again = EmbeddedValkey(embedded_dir)
+    await again.start()
+    assert again.pid
+    await again.stop()
+    await server.stop()
+
+
+async def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
+    server = EmbeddedValkey(tmp_path / ("long" * 30))
+    assert len(os.fsencode(server.socket_path)) < 100
+    await server.start()
+    await server.stop()
+
+
+async def test_a_directory_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="data directory"):
+        await EmbeddedValkey(tmp_path / "file" / "data").start()
+
+
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+from switch.store import open_store
+from tests.store.builders import ACK, NOW_MS, hold, join
+
+async def main():
+    store = await open_store("", shards=1, durability="fsync", data_dir=Path(sys.argv[1]))
+    await join(store, cap_minor=10**9)
+    print(store._embedded.pid, flush=True)
+    while True:
+        reserved = hold(1)
+        await store.payments.prepare(reserved, "")
+        await store.payments.commit(reserved, ACK, NOW_MS)
+        print(reserved.uetr, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["us", "us and the server"])
+async def test_a_sigkill_leaves_no_server_and_all_acknowledged_data(embedded_dir: Path, both: bool) -> None:
+    root = Path(__file__).parents[2]
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(embedded_dir)], stdout=subprocess.PIPE, text=True, cwd=root)
+    with owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        acknowledged = [owner.stdout.readline().strip() for _ in range(50)]
+        if both:
+            os.kill(pid, signal.SIGKILL)
+        owner.kill()
+        acknowledged += [line.strip() for line in owner.stdout if line.endswith("\n")]
+
+    async def gone() -> bool:
+        return not alive(pid)
+
+    await until(gone)
+    store = await opened(embedded_dir)
+    for uetr in acknowledged:
+        payment = await store.payments.get("ALFA", uetr)
+        assert payment is not None
+        assert payment.state is State.COMMITTED
+    await store.close()
