@@ -51,7 +51,8 @@ class Switch:
         self.port = 0
         self.durability: Durability | None = None
         self._clock = SystemClock()
-        self._router = RouterHolder(load_rules(settings.rules_dir).corridors)
+        self._rules = load_rules(settings.rules_dir)
+        self._router = RouterHolder(self._rules.corridors)
         self._background: list[asyncio.Task[None]] = []
         self._store: Store | None = None
         self._rails: dict[str, Rail] = {}
@@ -74,7 +75,7 @@ class Switch:
             store=store.quotes,
             participants=store.participants,
             router=self._router,
-            fees=load_rules(settings.rules_dir).fees,
+            fees=self._rules.fees,
             clock=clock,
             life_ms=settings.quote_ms,
         )
@@ -97,8 +98,8 @@ class Switch:
             clock=clock,
             times=recovery_times(settings),
         )
-        for rail in rails.values():
-            rail.listen(payments.receive)
+        for name, rail in rails.items():
+            rail.listen(payments.receiver(self._rules.gateways[name].participant))
         await asyncio.gather(*(rail.start() for rail in rails.values()))
         self._server = Server(
             ApiParts(

@@ -37,6 +37,7 @@ class FakeStore:
         self.participants: dict[str, Participant] = {}
         self.calls: defaultdict[str, int] = defaultdict(int)  # how often each step was called
         self._failures: list[tuple[str, bool]] = []
+        self._held: dict[str, asyncio.Event] = {}
         self._requests: dict[tuple[str, str], str] = {}
         self._next_look: dict[str, int] = {}
         self._used: defaultdict[tuple[str, Asset], int] = defaultdict(int)
@@ -56,10 +57,15 @@ class FakeStore:
         """The next `times` calls of `step` raise StoreUnavailable; `done`: after the step was done."""
         self._failures += [(step, done)] * times
 
+    def hold(self, step: str) -> asyncio.Event:
+        """Calls of `step` wait, before it is done, until the event is set."""
+        event = self._held[step] = asyncio.Event()
+        return event
+
     async def _trip(self, step: str) -> None:
         """The way there. Raises when a failure before the step is due."""
         self.calls[step] += 1
-        await asyncio.sleep(0)
+        await (self._held[step].wait() if step in self._held else asyncio.sleep(0))
         self._fail(step, False)
 
     def _fail(self, step: str, done: bool) -> None:
@@ -310,7 +316,7 @@ class FakeStore:
         for quote_id in sorted(self._quote_held)[:count]:
             quote, used_by = self._quotes[quote_id], self._quote_used_by.get(quote_id)
             payment = self.payments[used_by] if used_by else None
-            if payment is None and quote.expiry_time_ms > now_ms or payment is not None and not payment.state.final:
+            if quote.expiry_time_ms > now_ms if payment is None else not payment.state.final:
                 continue
             self._hold_quote(quote.provider, quote.credit, -1)
             if payment is not None and payment.state is State.COMMITTED:
@@ -327,8 +333,7 @@ class FakeStore:
             self.participants[participant.id] = participant
             self._note(participant.created_time_ms, participant.id, actor, "create", reason, "")
             return participant
-        same = known._replace(created_time_ms=0) == participant._replace(created_time_ms=0)
-        if not same:
+        if known._replace(created_time_ms=0) != participant._replace(created_time_ms=0):
             raise Refused("PARTICIPANT_EXISTS")
         return known
 

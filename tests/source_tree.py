@@ -108,7 +108,11 @@ def code_of(path: Path) -> str:
             body = getattr(node, "body", None)
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
                 first = body[0]
-                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                if (
+                    isinstance(first, ast.Expr)
+                    and isinstance(first.value, ast.Constant)
+                    and isinstance(first.value.value, str)
+                ):
                     node.body = [*body[1:], ast.Pass()]
         return ast.unparse(tree)
     text = re.sub(r'"""(?:.|\n)*?"""', "", path.read_text("utf-8"))

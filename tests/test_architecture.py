@@ -59,7 +59,7 @@ OWNERS: Final[dict[str, set[str]]] = {
     "uvloop": {"app", "cli", "loadtest"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "pydantic": {"settings"},
+    "pydantic": {"settings", "cli"},
     "pydantic_settings": {"settings"},
     "aiohttp": {"rail"},
     "cryptography": {"rail"},
@@ -77,7 +77,13 @@ def part_of(module: str) -> str:
     if top == "switch":
         return {"__main__": "cli", "__version__": "limits"}.get(rest[0], rest[0]) if rest else "limits"
     if top == "adapters" and rest:
-        return f"adapters.{rest[0]}" if rest[0] in ("wire", "kit", "conformance") else "rail" if rest[0] in rails() else top
+        return (
+            f"adapters.{rest[0]}"
+            if rest[0] in ("wire", "kit", "conformance")
+            else "rail"
+            if rest[0] in rails()
+            else top
+        )
     return "bayswitch.v1" if top == "bayswitch" else top
 
 
@@ -175,7 +181,11 @@ def test_files_and_functions_stay_small() -> None:
         for name, lines in grown.items()
         if lines > OVERSIZE.get(name, 0)
     )
-    report(f"{name}: lower OVERSIZE to {grown.get(name, 0)}" for name, lines in OVERSIZE.items() if grown.get(name, 0) < lines)
+    report(
+        f"{name}: lower OVERSIZE to {grown.get(name, 0)}"
+        for name, lines in OVERSIZE.items()
+        if grown.get(name, 0) < lines
+    )
 
 
 # --- rails -----------------------------------------------------------------------------------------------------------
@@ -199,7 +209,9 @@ def test_a_rail_is_one_folder_and_one_line(rail: str) -> None:
 
 
 def test_rails_are_registered_by_what_their_folders_are() -> None:
-    line = next(line for line in (ROOT / "adapters/__init__.py").read_text("utf-8").splitlines() if line.startswith("RAILS"))
+    line = next(
+        line for line in (ROOT / "adapters/__init__.py").read_text("utf-8").splitlines() if line.startswith("RAILS")
+    )
     assert sorted(re.findall(r'"(\w+)"', line)) == sorted(rails())
 
 
@@ -222,17 +234,20 @@ def bound_names(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.If | ast.Try):
             queue += [*node.body, *node.orelse]
         else:
-            names |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
+            names |= {
+                name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+            }
     return names
 
 
 def exported(tree: ast.Module) -> list[str] | None:
+    """The names of __all__, None when there is none."""
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-            value = node.value  # type: ignore[union-attr] - only the two assignments have targets here
-            assert isinstance(value, ast.List | ast.Tuple)
-            return [ast.literal_eval(item) for item in value.elts]
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
+                assert isinstance(node.value, ast.List | ast.Tuple)
+                return [ast.literal_eval(item) for item in node.value.elts]
     return None
 
 
@@ -242,7 +257,10 @@ def test_exported_names_exist_and_stand_once() -> None:
         names = exported(tree_of(path))
         if names is None:
             continue
-        faults += [f"{name_of(path)}: exports {name}, which it does not bind" for name in set(names) - bound_names(tree_of(path))]
+        faults += [
+            f"{name_of(path)}: exports {name}, which it does not bind"
+            for name in set(names) - bound_names(tree_of(path))
+        ]
         if len(set(names)) != len(names):
             faults.append(f"{name_of(path)}: exports a name twice")
     report(faults)
@@ -254,16 +272,20 @@ def test_every_shipped_module_says_what_it_exports() -> None:
         f"{name_of(path)}: has public names and no __all__"
         for path in files(".py", tops=("switch", "adapters"))
         if path.name not in entry_points
-        and path != ROOT / "switch/__init__.py"
+        and path not in (ROOT / "switch/__init__.py", ROOT / "switch/limits.py")  # a version; constants, all public
         and exported(tree_of(path)) is None
-        and any(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign) for node in tree_of(path).body)
+        and any(
+            isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign) for node in tree_of(path).body
+        )
     )
 
 
 # The words design.md section 5 decided against, as whole words of identifiers.
 NOT_OUR_WORDS: Final = {"tenant", "dfsp", "dedup", "chargeback", "payee_fsp", "payer_fsp", "todo", "fixme"}
 # A mark of work left undone, or a path or host of one machine; spelt in pieces so that this file passes its own test.
-FORBIDDEN_TEXT: Final = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "/wo" + "rk/", "/tm" + "p/", "files.python" + "hosted")))
+FORBIDDEN_TEXT: Final = re.compile(
+    "|".join(("TO" + "DO", "FIX" + "ME", "/wo" + "rk/", "/tm" + "p/", "files.python" + "hosted"))
+)
 
 
 def test_forbidden_words() -> None:
@@ -280,7 +302,13 @@ def test_identifiers_use_the_words_we_chose() -> None:
     faults = []
     for path in files(".py", tops=("switch",)):
         for node in ast.walk(tree_of(path)):
-            name = node.id if isinstance(node, ast.Name) else node.arg if isinstance(node, ast.arg) else getattr(node, "name", "")
+            name = (
+                node.id
+                if isinstance(node, ast.Name)
+                else node.arg
+                if isinstance(node, ast.arg)
+                else getattr(node, "name", "")
+            )
             if isinstance(name, str) and NOT_OUR_WORDS & set(name.lower().split("_")):
                 faults.append(f"{name_of(path)}: {name}")
             if isinstance(name, str) and re.search(r"\w_(ts|timestamp)$", name):
@@ -298,23 +326,24 @@ FLOATS_THAT_ARE_NOT_MONEY: Final = {
 
 
 def floats_of(path: Path) -> list[str]:
-    """Float literals, the name float, and divisions other than of milliseconds into seconds or of paths."""
+    """Float literals, the name float, and in the pure parts divisions other than of milliseconds into seconds."""
     found = []
+    divides = owner_of(name_of(path)) in ("domain", "engine")
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, float):
             found.append(f"{name_of(path)}:{node.lineno}: {node.value}")
         elif isinstance(node, ast.Name) and node.id == "float":
             found.append(f"{name_of(path)}:{node.lineno}: float")
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-            left, right = ast.unparse(node.left).lower(), node.right
-            is_path = "path" in left or "dir" in left or (isinstance(right, ast.Constant) and isinstance(right.value, str))
-            if not is_path and not re.search(r"_ms\b", left):
-                found.append(f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}")
+        elif divides and isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            seconds = re.search(r"_ms\b", ast.unparse(node.left).lower())
+            found += [] if seconds else [f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"]
     return found
 
 
 def test_no_float_near_money() -> None:
-    near = [path for path in files(".py") if owner_of(name_of(path)) in ("domain", "engine", "store", "rules", "routing")]
+    near = [
+        path for path in files(".py") if owner_of(name_of(path)) in ("domain", "engine", "store", "rules", "routing")
+    ]
     found = {name_of(path): floats_of(path) for path in near}
     report(fault for name, faults in found.items() if name not in FLOATS_THAT_ARE_NOT_MONEY for fault in faults)
     report(f"{name}: remove it from the list" for name in FLOATS_THAT_ARE_NOT_MONEY if not found.get(name))

@@ -61,7 +61,9 @@ def test_the_documented_order_is_the_order_of_the_rows() -> None:
     ends = [names.index(name) for group in GROUPS for name in group]
     assert ends == sorted(ends)
     assert (ends[0], ends[-1]) == (0, len(names) - 1)
-    assert all(second == first + 1 for first, second in zip(ends[1::2], ends[2::2], strict=False)), "no row is in no group"
+    assert all(second == first + 1 for first, second in zip(ends[1::2], ends[2::2], strict=False)), (
+        "no row is in no group"
+    )
 
 
 def test_groups_have_their_statuses() -> None:
@@ -102,7 +104,11 @@ def test_what_an_error_carries() -> None:
     assert str(refused) == "TXN_LIMIT: pay at most the limit"
     assert str(Refused("NO_RATE", "other words")) == "NO_RATE: other words"
     rejected = RailRejected("PROXY_UNKNOWN", "BE23")
-    assert (rejected.reason.name, rejected.rail_code, str(rejected)) == ("PROXY_UNKNOWN", "BE23", "PROXY_UNKNOWN (BE23)")
+    assert (rejected.reason.name, rejected.rail_code, str(rejected)) == (
+        "PROXY_UNKNOWN",
+        "BE23",
+        "PROXY_UNKNOWN (BE23)",
+    )
     assert str(RailRejected("RAIL_REFUSED")) == "RAIL_REFUSED"
     fault = CodecError("GrpHdr/MsgId", "LENGTH")
     assert (fault.path, fault.rule, str(fault)) == ("GrpHdr/MsgId", "LENGTH", "GrpHdr/MsgId: LENGTH")

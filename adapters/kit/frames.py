@@ -7,11 +7,9 @@ from typing import Any, cast
 
 from adapters.wire import Deframer, frame
 from switch.errors import CodecError
-from switch.limits import RAIL_MESSAGE_BYTES_MAX, RAIL_PREPARE_MS_MAX
+from switch.limits import RAIL_MESSAGE_BYTES_MAX, RAIL_PREPARE_MS_MAX, RAIL_WRITE_BUFFER_BYTES_MAX
 
 __all__ = ["FrameConnection"]
-
-WRITE_BUFFER_BYTES_MAX = 1 << 20  # beyond it the peer does not read: `paused` turns true and new work goes elsewhere
 
 
 class FrameConnection(asyncio.Protocol):
@@ -74,7 +72,7 @@ class FrameConnection(asyncio.Protocol):
     # --- asyncio.Protocol --------------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
+        self._transport.set_write_buffer_limits(high=RAIL_WRITE_BUFFER_BYTES_MAX)
         _tune(transport.get_extra_info("socket"))
         if self._on_made is not None:
             self._on_made(self)

@@ -7,11 +7,11 @@ from typing import Generic, TypeVar
 from switch.domain.instruction import Instruction
 from switch.domain.payment import Payment
 from switch.errors import BayswitchError
+from switch.limits import RAIL_INBOUND_IN_FLIGHT_MAX
 from switch.ports import InboundHandler
 
 __all__ = ["InboundDesk", "Outgoing"]
 
-INBOUND_IN_FLIGHT_MAX = 1_024  # running handlers of one rail; beyond it a message is not taken and the rail asks again
 PUSH_REPEAT_MS = 500  # a payment of the rail's own that was not answered is sent again after this, doubling
 PUSH_REPEAT_MS_MAX = 10_000
 
@@ -39,7 +39,7 @@ class InboundDesk:
     def take(self, instruction: Instruction, answer: Callable[[Payment], object]) -> None:
         """Run one payment; `answer` is called with it when it is final. A repeat while it runs is dropped."""
         uetr = instruction.uetr
-        if self._handler is None or uetr in self._running or len(self._running) >= INBOUND_IN_FLIGHT_MAX:
+        if self._handler is None or uetr in self._running or len(self._running) >= RAIL_INBOUND_IN_FLIGHT_MAX:
             self.unanswered += 1
             return
         task = asyncio.create_task(self._run(self._handler, instruction, answer), name=f"inbound:{self._name}")

@@ -7,13 +7,9 @@ from collections.abc import Callable
 
 from adapters.kit.frames import FrameConnection
 from switch.errors import CodecError, RailSilent, RailUnavailable
-from switch.limits import RAIL_IN_FLIGHT_MAX
+from switch.limits import RAIL_BACKOFF_FIRST_MS, RAIL_BACKOFF_MS_MAX, RAIL_CONNECT_MS_MAX, RAIL_IN_FLIGHT_MAX
 
 __all__ = ["Link"]
-
-CONNECT_MS_MAX = 2_000  # one attempt; also how long `start` waits for the first connection
-BACKOFF_FIRST_MS = 50  # after a cut: nearly at once, since most cuts are a restart
-BACKOFF_MS_MAX = 2_000  # a rail that is down is tried about every other second
 
 
 class _Waiter:
@@ -73,11 +69,11 @@ class Link:
         return self._in_flight
 
     async def start(self) -> None:
-        """Open the connections. Returns when one is up, or after CONNECT_MS_MAX: the rail may be down."""
+        """Open the connections. Returns when one is up, or after RAIL_CONNECT_MS_MAX: the rail may be down."""
         assert not self._keepers
         self._keepers = [asyncio.create_task(self._keep_one(), name=f"link:{self.name}") for _ in range(self._count)]
         try:
-            async with asyncio.timeout(CONNECT_MS_MAX / 1000):
+            async with asyncio.timeout(RAIL_CONNECT_MS_MAX / 1000):
                 await self._first_up.wait()
         except TimeoutError:
             return  # the keepers go on trying; until then every request is RailUnavailable
@@ -192,15 +188,15 @@ class Link:
 
     async def _keep_one(self) -> None:
         """Keep one connection up until cancelled."""
-        backoff_ms = BACKOFF_FIRST_MS
+        backoff_ms = RAIL_BACKOFF_FIRST_MS
         while True:
             gone = asyncio.Event()
             if await self._connect(gone):
-                backoff_ms = BACKOFF_FIRST_MS
+                backoff_ms = RAIL_BACKOFF_FIRST_MS
                 await gone.wait()
             # Full jitter: a rail that comes back is not met by all its clients in the same millisecond.
             await asyncio.sleep(random.uniform(0.5, 1.0) * backoff_ms / 1000)
-            backoff_ms = min(backoff_ms * 2, BACKOFF_MS_MAX)
+            backoff_ms = min(backoff_ms * 2, RAIL_BACKOFF_MS_MAX)
 
     async def _connect(self, gone: asyncio.Event) -> bool:
         def lost(connection: FrameConnection) -> None:
@@ -209,7 +205,7 @@ class Link:
 
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(CONNECT_MS_MAX / 1000):
+            async with asyncio.timeout(RAIL_CONNECT_MS_MAX / 1000):
                 await loop.create_connection(
                     lambda: FrameConnection(self._frame, lost, self._made), self._host, self._port
                 )

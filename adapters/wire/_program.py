@@ -33,6 +33,8 @@ class ElementRow(NamedTuple):
     next_sibling: int
     expected: bool
     constant: bool
+    depth: int
+    ignored: tuple[bytes, ...]
 
 
 class Program(NamedTuple):
@@ -123,7 +125,7 @@ class _Builder:
         else:
             self.step(VALUE, place)
 
-    def read(self, node: Node) -> int:
+    def read(self, node: Node, depth: int = 1) -> int:
         place = len(self.elements)
         row = ElementRow(
             open=_opening(node).encode(),
@@ -135,10 +137,15 @@ class _Builder:
             next_sibling=-1,
             expected=node.expected,
             constant=node.constant,
+            depth=depth,
+            ignored=tuple(
+                (f"<{name}" + ("" if uri == node.namespace else f' xmlns="{escaped(uri, attribute=True)}"')).encode()
+                for name, uri in node.ignored.items()
+            ),
         )
         self.elements.append(row)
         for child in node.children:
-            before = self.read(child)
+            before = self.read(child, depth + 1)
             if child is not node.children[-1]:
                 self.elements[before] = self.elements[before]._replace(next_sibling=len(self.elements))
         return place

@@ -35,6 +35,9 @@ cdef struct Element:
     Py_ssize_t next_sibling     # -1 = the last
     bint expected               # must stand wherever its parent does
     bint constant               # has no slots: may hold no value
+    int depth                   # 1 = the root
+    Py_ssize_t ignored_count    # children whose content is skipped; they stand anywhere among the others
+    Piece *ignored              # `<Name`, with a declaration where its namespace is another; owned by the codec
 
 
 cdef struct Cursor:
@@ -42,6 +45,7 @@ cdef struct Cursor:
     const char *end             # behind the last byte; there stands a NUL, as behind any bytes object
     PyObject **values           # by slot; new references; NULL = absent
     Py_ssize_t found            # values so far
+    int nodes                   # upper bound of the elements of the table and those skipped
 
 
 cdef class XmlCodec:

@@ -12,6 +12,7 @@ from cpython.object cimport PyObject
 from libc.string cimport memchr, memcmp, memcpy
 
 from adapters.wire._leaf cimport Leaf, Piece, put_leaf, take_leaf
+from adapters.wire._skip cimport skip_element
 from adapters.wire._program import compile_message, escaped
 from adapters.wire._reference import XmlCodec as _Reference
 from adapters.wire._layout import layout
@@ -78,6 +79,9 @@ cdef class XmlCodec:
             for place in range(self._leaf_count):
                 PyMem_Free(self._leaves[place].codes)
                 PyMem_Free(self._leaves[place].code_values)
+        if self._elements != NULL:
+            for place in range(self._element_count):
+                PyMem_Free(self._elements[place].ignored)
         PyMem_Free(self._leaves)
         PyMem_Free(self._steps)
         PyMem_Free(self._elements)
@@ -107,6 +111,7 @@ cdef class XmlCodec:
         cursor.end = cursor.at + PyBytes_GET_SIZE(data)
         cursor.values = _items(values, 0)
         cursor.found = 0
+        cursor.nodes = self._element_count
         try:
             known = _read_document(self._elements, &cursor)
             if known:
@@ -170,13 +175,20 @@ cdef int _lay_step(XmlCodec codec, Step *made, row) except -1:
 
 
 cdef int _lay_element(XmlCodec codec, Element *made, row) except -1:
+    cdef Py_ssize_t place
     made.open = _held(codec._kept, row.open)
     made.close = _held(codec._kept, row.close)
     made.attributes = &codec._leaves[<Py_ssize_t> row.first_attribute] if row.attribute_count else NULL
     made.attribute_count = row.attribute_count
     made.text = &codec._leaves[<Py_ssize_t> row.text] if row.text >= 0 else NULL
     made.first_child, made.next_sibling = row.first_child, row.next_sibling
-    made.expected, made.constant = row.expected, row.constant
+    made.expected, made.constant, made.depth = row.expected, row.constant, row.depth
+    made.ignored = <Piece *> PyMem_Calloc(len(row.ignored) or 1, sizeof(Piece))
+    if made.ignored == NULL:
+        raise MemoryError
+    made.ignored_count = len(row.ignored)
+    for place, opening in enumerate(row.ignored):
+        made.ignored[place] = _held(codec._kept, opening)
     return 0
 
 
@@ -269,7 +281,7 @@ cdef bint _read_element(const Element *elements, Py_ssize_t place, Cursor *curso
         return False
     cursor.at += 1
     if element.text == NULL:
-        if not _read_children(elements, element.first_child, cursor):
+        if not _read_children(elements, element, cursor):
             return False
     else:
         stop = <const char *> memchr(cursor.at, 0x3C, cursor.end - cursor.at)
@@ -311,19 +323,39 @@ cdef inline bint _read_value(const Leaf *leaf, const char *stop, Cursor *cursor)
     return True
 
 
-cdef bint _read_children(const Element *elements, Py_ssize_t child, Cursor *cursor) noexcept:
+cdef bint _read_children(const Element *elements, const Element *element, Cursor *cursor) noexcept:
     """Elements in the order of the table up to the first end tag, which is not stepped over."""
+    cdef Py_ssize_t child = element.first_child
     _skip_space(cursor)
-    while child >= 0 and not (cursor.at[0] == 0x3C and cursor.at[1] == 0x2F):
-        if _opens(&elements[child], cursor):
+    while not (cursor.at[0] == 0x3C and cursor.at[1] == 0x2F):
+        if child >= 0 and _opens(&elements[child], cursor):
             if not _read_element(elements, child, cursor):
                 return False
-            _skip_space(cursor)
-        elif elements[child].expected:
-            return False
-        child = elements[child].next_sibling
+            child = elements[child].next_sibling
+        elif not (element.ignored_count and _skip_ignored(element, cursor)):
+            if child < 0 or elements[child].expected:
+                return False
+            child = elements[child].next_sibling
+        _skip_space(cursor)
     while child >= 0:
         if elements[child].expected:
             return False
         child = elements[child].next_sibling
     return True
+
+
+cdef bint _skip_ignored(const Element *element, Cursor *cursor) noexcept:
+    """Step over one ignored element, if one stands here in a form that `_skip` knows."""
+    cdef const char *behind
+    cdef Py_ssize_t place
+    for place in range(element.ignored_count):
+        behind = cursor.at
+        if not _take(cursor, &element.ignored[place]):
+            continue
+        cursor.nodes += 1
+        behind = skip_element(cursor.at, cursor.end, element.depth + 1, &cursor.nodes)
+        if behind != NULL:
+            cursor.at = behind
+            return True
+        return False
+    return False

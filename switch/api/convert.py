@@ -3,6 +3,7 @@
 from typing import Final
 
 from bayswitch.v1 import common_pb2, payment_pb2
+
 from switch.api import fields
 from switch.domain.identifiers import parse_max35text, parse_request_id, parse_uetr
 from switch.domain.instruction import Instruction

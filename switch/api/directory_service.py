@@ -1,8 +1,8 @@
 """bayswitch.v1.DirectoryService."""
 
 import grpc
-
 from bayswitch.v1 import directory_pb2 as pb
+
 from switch.api import fields
 from switch.api.parts import ApiParts
 from switch.engine import RouteOption

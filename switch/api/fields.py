@@ -6,9 +6,9 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, NoReturn, TypeVar
 
+from bayswitch.v1 import common_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from bayswitch.v1 import common_pb2
 from switch.domain.document import Document, DocumentType, parse_document
 from switch.domain.identifiers import parse_account, parse_participant_id
 from switch.domain.money import Asset, Money

@@ -16,6 +16,7 @@ import grpc
 
 from switch.domain.identifiers import parse_participant_id
 from switch.errors import ConfigError, InvalidValue, Refused
+from switch.limits import CALLS_IN_FLIGHT_MAX, LOOKS_IN_FLIGHT_MAX
 
 __all__ = ["METADATA_KEY", "Identify", "ServerOptions", "chosen_identity", "credentials"]
 
@@ -36,6 +37,8 @@ class ServerOptions(NamedTuple):
     demo_identity: bool = False
     operators: tuple[str, ...] = ()  # ids that may call ParticipantService, and may not pay
     reuse_port: bool = False  # True: several workers share the port
+    calls_max: int = CALLS_IN_FLIGHT_MAX  # that begin something; beyond it OVERLOADED
+    looks_max: int = LOOKS_IN_FLIGHT_MAX  # that only look; counted apart
 
 
 def chosen_identity(options: ServerOptions) -> Identify:

@@ -11,7 +11,6 @@ from switch.api.call import CALL, Call, budget_ms
 from switch.api.identity import Identify
 from switch.api.status import abort, refusal_of
 from switch.errors import Refused
-from switch.limits import CALLS_IN_FLIGHT_MAX, LOOKS_IN_FLIGHT_MAX
 
 __all__ = ["POLICIES", "Gate", "Kind", "Policy", "Role"]
 
@@ -77,17 +76,10 @@ _HANDLERS: Final = {
 class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
     """One per server."""
 
-    def __init__(
-        self,
-        identify: Identify,
-        operators: Sequence[str],
-        *,
-        begins_max: int = CALLS_IN_FLIGHT_MAX,
-        looks_max: int = LOOKS_IN_FLIGHT_MAX,
-    ) -> None:
+    def __init__(self, identify: Identify, operators: Sequence[str], *, calls_max: int, looks_max: int) -> None:
         self._identify = identify
         self._operators = frozenset(operators)
-        self._room = {Kind.BEGINS: begins_max, Kind.LOOKS: looks_max}
+        self._room = {Kind.BEGINS: calls_max, Kind.LOOKS: looks_max}
         self._running = {Kind.BEGINS: 0, Kind.LOOKS: 0}
         self._guarded: dict[str, grpc.RpcMethodHandler] = {}
         self._closed = False
@@ -141,9 +133,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no t
             response_serializer=handler.response_serializer,
         )
 
-    async def _run(
-        self, behaviour: Behaviour, policy: Policy, request: Any, context: grpc.aio.ServicerContext
-    ) -> Any:
+    async def _run(self, behaviour: Behaviour, policy: Policy, request: Any, context: grpc.aio.ServicerContext) -> Any:
         """Let the call in, in the catalogue's order of refusals; a cancelled call passes on its cancel."""
         try:
             call = self._admit(policy, context)

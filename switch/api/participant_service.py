@@ -3,9 +3,9 @@
 from typing import Final
 
 import grpc
-
 from bayswitch.v1 import common_pb2
 from bayswitch.v1 import participant_pb2 as pb
+
 from switch.api import fields
 from switch.api.call import CALL
 from switch.api.parts import ApiParts

@@ -4,8 +4,8 @@ from contextlib import aclosing
 from typing import Final
 
 import grpc
-
 from bayswitch.v1 import payment_pb2 as pb
+
 from switch.api import fields
 from switch.api.call import CALL
 from switch.api.convert import STATE_TO_WIRE, instruction_of, payment_of, state_of

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any, Final
 
 import grpc
-
 from bayswitch.v1 import payment_pb2
+
 from switch.api.call import budget_ms
 from switch.api.convert import instruction_of, payment_of
 from switch.api.fields import missing, wrong

@@ -4,9 +4,9 @@ import datetime
 from typing import Final
 
 import grpc
-
 from bayswitch.v1 import common_pb2
 from bayswitch.v1 import quote_pb2 as pb
+
 from switch.api import fields
 from switch.api.call import CALL
 from switch.api.parts import ApiParts
@@ -56,9 +56,7 @@ def quote_request_of(participant: str, request: pb.CreateQuoteRequest) -> QuoteR
     creditor_place = fields.place(request.creditor_place, "creditor_place")
     scheme = fields.scheme(request.creditor_scheme, "creditor_scheme")
     agent = fields.creditor_agent(request.creditor_agent)
-    return QuoteRequest(
-        participant, fixed, side == "debit", other_asset, debtor_place, creditor_place, scheme, agent
-    )
+    return QuoteRequest(participant, fixed, side == "debit", other_asset, debtor_place, creditor_place, scheme, agent)
 
 
 def quote_of(quote: Quote, state: QuoteState, uetr: str) -> pb.Quote:

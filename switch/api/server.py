@@ -5,9 +5,9 @@ import contextlib
 from typing import Final
 
 import grpc
+from bayswitch.v1 import directory_pb2_grpc, participant_pb2_grpc, payment_pb2_grpc, quote_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from bayswitch.v1 import directory_pb2_grpc, participant_pb2_grpc, payment_pb2_grpc, quote_pb2_grpc
 from switch.api.directory_service import DirectoryService
 from switch.api.identity import ServerOptions, chosen_identity, credentials
 from switch.api.interceptors import Gate
@@ -17,13 +17,11 @@ from switch.api.payment_service import PaymentService
 from switch.api.quote_service import QuoteService
 from switch.api.reflection import add_reflection
 from switch.errors import ConfigError
-from switch.limits import CALLS_IN_FLIGHT_MAX, LOOKS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX
+from switch.limits import MESSAGE_BYTES_MAX
 
 __all__ = ["SERVICES", "ApiParts", "Server", "ServerOptions"]
 
-SERVICES: Final = tuple(
-    f"bayswitch.v1.{name}Service" for name in ("Payment", "Quote", "Directory", "Participant")
-)
+SERVICES: Final = tuple(f"bayswitch.v1.{name}Service" for name in ("Payment", "Quote", "Directory", "Participant"))
 _HEALTH_MS_MAX: Final = 1_000  # a health watcher that does not read must not hold up the drain
 _LEFTOVER_MS: Final = 200  # for streams that never end by themselves (health, reflection) once our calls have ended
 _PING_INTERVAL_MS: Final = 60_000  # both ways: keeps middle boxes from forgetting an idle connection
@@ -31,17 +29,20 @@ _PING_PERMIT_MS: Final = 50_000  # a caller's ping every 60 s may come a little 
 _PING_TIMEOUT_MS: Final = 20_000
 
 
-def _channel_options(reuse_port: bool) -> tuple[tuple[str, int], ...]:
+def _channel_options(options: ServerOptions) -> tuple[tuple[str, int], ...]:
     return (
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-        ("grpc.max_concurrent_streams", CALLS_IN_FLIGHT_MAX + LOOKS_IN_FLIGHT_MAX),  # shedding is the gate's, not the transport's
+        (
+            "grpc.max_concurrent_streams",
+            options.calls_max + options.looks_max,
+        ),  # shedding is the gate's, not the transport's
         ("grpc.keepalive_time_ms", _PING_INTERVAL_MS),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _PING_PERMIT_MS),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_PERMIT_MS),
-        ("grpc.so_reuseport", int(reuse_port)),
+        ("grpc.so_reuseport", int(options.reuse_port)),
     )
 
 
@@ -54,7 +55,7 @@ class Server:
         identify = chosen_identity(options)
         self._credentials = credentials(options)
         self._parts = parts
-        self._gate = Gate(identify, options.operators)
+        self._gate = Gate(identify, options.operators, calls_max=options.calls_max, looks_max=options.looks_max)
         self._payments = PaymentService(parts)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
@@ -73,9 +74,7 @@ class Server:
     async def start(self) -> int:
         """Serve. Returns the bound port. Raises ConfigError when it cannot be bound."""
         options = self._options
-        server = self._server = grpc.aio.server(
-            interceptors=(self._gate,), options=_channel_options(options.reuse_port)
-        )
+        server = self._server = grpc.aio.server(interceptors=(self._gate,), options=_channel_options(options))
         self._add_services(server)
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"{host}:{options.port}"

@@ -58,8 +58,8 @@ def _broker(wanted: bool) -> Iterator[str]:
     """A real Kafka for the length of a `with`, "" where there is none to be had."""
     from deploy.local import kafka  # ships with the checkout and the wheel; needs Java and Maven on the machine
 
-    if not wanted or not kafka.available():
-        console.print("no Kafka: Java and Maven are not both here; events stay in the outbox")
+    if lacking := kafka.missing() if wanted else "not wanted":
+        console.print(f"no Kafka: {lacking}; events stay in the outbox", markup=False)
         yield ""
         return
     with kafka.cluster(nodes=1) as running:

@@ -12,7 +12,7 @@ from switch.engine.quotes import Quotes
 from switch.engine.watch import Watch
 from switch.errors import RailRejected, RailSilent, RailUnavailable, Refused
 from switch.limits import HOLD_MS_MAX, PAYMENTS_IN_FLIGHT_MAX, RAIL_PREPARE_MS_MAX
-from switch.ports import Clock, PaymentStore, Rail
+from switch.ports import Clock, InboundHandler, PaymentStore, Rail
 from switch.routing import RouterHolder
 
 __all__ = ["Payments", "Submitted"]
@@ -91,6 +91,10 @@ class Payments:
             return await self._where_it_stands(instruction, joined)
         result = running.task.result()
         return Submitted(result.payment, True) if joined else result
+
+    def receiver(self, gateway: str) -> InboundHandler:
+        """What a rail calls with a payment of its own: `gateway`, its settlement participant, owes for its banks."""
+        return lambda instruction: self.receive(instruction._replace(participant=gateway))
 
     async def receive(self, instruction: Instruction) -> Payment:
         """A payment that came from a rail: `credit` is not known yet, the corridor and our own quote decide it.

@@ -6,11 +6,17 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import grpc
+from bayswitch.v1 import (
+    common_pb2,
+    directory_pb2_grpc,
+    participant_pb2_grpc,
+    payment_pb2,
+    payment_pb2_grpc,
+    quote_pb2_grpc,
+)
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 
-from bayswitch.v1 import common_pb2, directory_pb2_grpc, participant_pb2_grpc, payment_pb2, payment_pb2_grpc
-from bayswitch.v1 import quote_pb2_grpc
 from switch.api import ApiParts, Server, ServerOptions
 from tests.fakes import World
 
@@ -70,7 +76,12 @@ def parts_of(world: World) -> ApiParts:
 async def serving(world: World | None = None, **options: Any) -> AsyncIterator[Api]:
     """A demo server on a free loopback port, and one channel to it; both are gone at the end."""
     world = world or World()
-    given: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "demo_identity": True, "operators": ("OPERATOR",)} | options
+    given: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "demo_identity": True,
+        "operators": ("OPERATOR",),
+    } | options
     server = Server(parts_of(world), ServerOptions(**given))
     port = await server.start()
     try:

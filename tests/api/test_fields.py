@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from bayswitch.v1 import payment_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayswitch.v1 import payment_pb2
 from switch.api.convert import instruction_of
 from switch.api.status import status_of
 from switch.domain.money import Asset, Money

@@ -8,18 +8,18 @@ from typing import Any
 
 import grpc
 import pytest
+from bayswitch.v1 import payment_pb2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bayswitch.v1 import payment_pb2
 from switch.api import Server, ServerOptions
 from switch.errors import ConfigError
 from tests.api.support import Api, Stubs, parts_of, refusal, serving, submit_request
 from tests.fakes import World
 
-TODAY = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+TODAY = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 class Issuer:
@@ -106,7 +106,9 @@ NAMELESS: Sequence[tuple[x509.GeneralName, ...]] = (
 
 
 @pytest.mark.parametrize("names", NAMELESS, ids=str)
-async def test_a_certificate_that_names_nobody_is_refused(tls: dict[str, Any], names: Sequence[x509.GeneralName]) -> None:
+async def test_a_certificate_that_names_nobody_is_refused(
+    tls: dict[str, Any], names: Sequence[x509.GeneralName]
+) -> None:
     async with serving(**tls) as api:
         key, cert = OURS.issue(*names, common_name="ALFA")
         refused = await refusal(submit_as(api, key, cert, claimed="ALFA"))

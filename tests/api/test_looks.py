@@ -5,9 +5,9 @@ import base64
 from typing import Any
 
 import pytest
+from bayswitch.v1 import payment_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from bayswitch.v1 import payment_pb2 as pb
 from switch.domain.payment import State
 from switch.errors import RailRejected, RailSilent
 from switch.limits import PAGE_SIZE_DEFAULT, WATCHERS_MAX
@@ -64,7 +64,8 @@ async def test_a_kept_refusal_can_be_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "field", "rule"), [({}, "uetr", "MISSING"), ({"uetr": "x"}, "uetr", "FORMAT"), ({"request_id": "a b"}, "request_id", "FORMAT")]
+    ("by", "field", "rule"),
+    [({}, "uetr", "MISSING"), ({"uetr": "x"}, "uetr", "FORMAT"), ({"request_id": "a b"}, "request_id", "FORMAT")],
 )
 async def test_get_needs_an_id(by: dict[str, str], field: str, rule: str) -> None:
     async with serving() as api:

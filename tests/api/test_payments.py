@@ -5,8 +5,8 @@ import logging
 
 import grpc
 import pytest
-
 from bayswitch.v1 import payment_pb2
+
 from switch.domain.payment import State
 from switch.errors import RailRejected, RailSilent
 from tests.api.support import refusal, serving, submit_request

@@ -6,10 +6,10 @@ from typing import Any
 
 import grpc
 import pytest
+from bayswitch.v1 import payment_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from bayswitch.v1 import payment_pb2
 from switch.api.interceptors import POLICIES, Kind
 from switch.api.server import SERVICES
 from switch.api.status import refusal_of, status_of
@@ -40,7 +40,7 @@ def test_errors_that_are_not_refusals() -> None:
 
 
 def test_the_same_refusal_is_the_same_bytes() -> None:
-    figures = {name: "1" for name in "zyxwvutsrqponmlkjihgfedcba"}
+    figures = dict.fromkeys("zyxwvutsrqponmlkjihgfedcba", "1")
     first = status_of(Refused("DAY_LIMIT", figures=figures))
     second = status_of(Refused("DAY_LIMIT", figures=dict(reversed(figures.items()))))
     assert first.SerializeToString() == second.SerializeToString()
@@ -94,11 +94,7 @@ async def test_an_oversize_message_is_refused() -> None:
         assert (await api.submit()).state == payment_pb2.PAYMENT_STATE_COMMITTED
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Room for two calls of each kind."""
-    monkeypatch.setattr("switch.api.interceptors.CALLS_IN_FLIGHT_MAX", 2)
-    monkeypatch.setattr("switch.api.interceptors.LOOKS_IN_FLIGHT_MAX", 2)
+SMALL = {"calls_max": 2, "looks_max": 2}
 
 
 async def look(api: Api, uetr: str) -> payment_pb2.Payment:
@@ -109,9 +105,8 @@ async def look(api: Api, uetr: str) -> payment_pb2.Payment:
     return payment
 
 
-@pytest.mark.usefixtures("small")
 async def test_new_work_is_shed_first_and_looks_and_completions_are_not() -> None:
-    async with serving() as api:
+    async with serving(**SMALL) as api:
         api.world.near.hold()
         requests = [submit_request() for _ in range(2)]
         calls = [asyncio.get_running_loop().create_task(api.submit(request)) for request in requests]
@@ -124,9 +119,8 @@ async def test_new_work_is_shed_first_and_looks_and_completions_are_not() -> Non
         assert (await api.submit()).state == payment_pb2.PAYMENT_STATE_COMMITTED
 
 
-@pytest.mark.usefixtures("small")
 async def test_looks_have_a_bound_too_and_leave_room_for_payments() -> None:
-    async with serving() as api:
+    async with serving(**SMALL) as api:
         alfa = api.caller()
         watchers = [
             alfa.call(alfa.payments.WatchPayments, payment_pb2.WatchPaymentsRequest(), timeout=None) for _ in range(2)

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-
 from bayswitch.v1 import common_pb2, directory_pb2, participant_pb2, payment_pb2, quote_pb2
+
 from switch.domain.corridor import Fee
 from switch.limits import QUOTE_MS_DEFAULT, RATE_TERM_MAX
 from tests.api.support import Api, Refusal, refusal, serving, submit_request
@@ -51,7 +51,9 @@ async def quoted(api: Api, request: Any = None, caller: str = "ALFA") -> quote_p
 
 async def quote_again(api: Api, quote_id: str, caller: str = "ALFA") -> quote_pb2.Quote:
     stubs = api.caller(caller)
-    quote: quote_pb2.Quote = (await stubs.call(stubs.quotes.GetQuote, quote_pb2.GetQuoteRequest(quote_id=quote_id))).quote
+    quote: quote_pb2.Quote = (
+        await stubs.call(stubs.quotes.GetQuote, quote_pb2.GetQuoteRequest(quote_id=quote_id))
+    ).quote
     return quote
 
 
@@ -184,9 +186,7 @@ async def test_what_a_till_is_told() -> None:
         ).options
         assert (option.allowed, option.reason) == (True, "")
         assert option.open_time.ToMilliseconds() == NOON_MS
-        (option,) = (
-            await checked(api, debtor_document=papers, purpose="SALARY", debit_amount_minor=500_001)
-        ).options
+        (option,) = (await checked(api, debtor_document=papers, purpose="SALARY", debit_amount_minor=500_001)).options
         assert (option.allowed, option.reason) == (False, "TXN_LIMIT")
         assert not (await checked(api, credit_asset="ECNY")).options
         assert not (await checked(api, creditor_place=MO)).options

@@ -6,8 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
-
 from bayswitch.v1 import payment_pb2
+
 from switch.errors import RailRejected
 from switch.limits import BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_PER_STREAM
 from tests.api.support import Api, read_status, refusal, serving, submit_request

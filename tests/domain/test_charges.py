@@ -10,7 +10,7 @@ from switch.domain.charges import HONG_KONG, Usage, charges, check_limits, is_op
 from switch.domain.corridor import Hours, LimitRow, Measure, Period, Subject
 from switch.domain.document import Document, DocumentType
 from switch.domain.money import Asset, Money, parse_amount
-from switch.domain.party import Account, Scheme
+from switch.domain.party import Account, Party, Scheme
 from switch.errors import Refused
 from switch.routing import Router
 from switch.rules import load_rules
@@ -53,7 +53,9 @@ def test_vector(vector: Vector) -> None:
     rows = [row for group in GROUPS[asked["rail"]] for row in RULES.limits[group]]
     money = Money(Asset[currency], parse_amount(currency, asked["amount"]))
     year = asked.get("year_used_usd") or asked.get("year_used", "0")
-    used = Usage(minor(currency, asked.get("day_used", "0")), minor("USD", year), minor(currency, asked.get("balance", "0")))
+    used = Usage(
+        minor(currency, asked.get("day_used", "0")), minor("USD", year), minor(currency, asked.get("balance", "0"))
+    )
     hours, minute = RULES.hours.get(asked["rail"], ALWAYS), minute_of(asked.get("time", "12:00"))
     assert check_limits(rows, hours, money, money, used, minute, LEVEL) == vector.reason
 
@@ -96,6 +98,8 @@ def all_periods(subject: Subject = Subject.DEBTOR_PERSON, level: int = 0) -> lis
 
 # --- what is charged -------------------------------------------------------------------------------------------------
 NOW = hong_kong("2026-11-23T12:00:00")
+DEBTOR = instruction().debtor
+WALLET = Account(Scheme.WALLET_ID, "0021234567890123")
 
 
 def a_hash(text: str) -> str:
@@ -124,33 +128,34 @@ def test_periods_turn_at_midnight_in_hong_kong(moment: str, day: str, year: str)
     assert [charge.period_key for charge in charged] == [day, year]
 
 
-def counter(**changes: object) -> str:
-    subject = changes.pop("subject", Subject.DEBTOR_PERSON)
-    assert isinstance(subject, Subject)
+def counter(
+    debtor: Party = DEBTOR,
+    *,
+    participant: str = "ALFA",
+    wallet: Account = WALLET,
+    subject: Subject = Subject.DEBTOR_PERSON,
+) -> str:
     row = corridor(limits=tuple(all_periods(subject)))
-    asked = instruction()._replace(**changes)
+    asked = instruction()._replace(
+        participant=participant, debtor=debtor, creditor=instruction().creditor._replace(account=wallet)
+    )
     return charges(row, asked, NOW, lambda text: str(hash(text)))[0].counter
 
 
 def test_a_person_is_counted_per_institution_by_document_else_by_account() -> None:
-    debtor = instruction().debtor
-    one = debtor._replace(document=Document(DocumentType.HKID, "A123456(3)"))
+    one = DEBTOR._replace(document=Document(DocumentType.HKID, "A123456(3)"))
     moved = one._replace(account=Account(Scheme.ACCOUNT, "99"), name="other spelling")
-    assert counter(debtor=one) == counter(debtor=moved)
-    assert counter(debtor=one) != counter(debtor=one, participant="BRAVO")
-    assert counter(debtor=one) != counter(debtor=one._replace(document=Document(DocumentType.PASSPORT, "A123456(3)")))
-    assert counter(debtor=debtor) != counter(debtor=debtor._replace(account=Account(Scheme.ACCOUNT, "99")))
+    assert counter(one) == counter(moved)
+    assert counter(one) != counter(one, participant="BRAVO")
+    assert counter(one) != counter(one._replace(document=Document(DocumentType.PASSPORT, "A123456(3)")))
+    assert counter(DEBTOR) != counter(DEBTOR._replace(account=Account(Scheme.ACCOUNT, "99")))
 
 
 def test_a_wallet_is_counted_over_all_institutions() -> None:
-    wallet, other = Account(Scheme.WALLET_ID, "0021234567890123"), Account(Scheme.WALLET_ID, "0021234567890124")
-    creditor = instruction().creditor
-
-    def of(account: Account, participant: str) -> str:
-        return counter(subject=Subject.CREDITOR_ACCOUNT, creditor=creditor._replace(account=account), participant=participant)
-
-    assert of(wallet, "ALFA") == of(wallet._replace(level=4), "BRAVO")
-    assert of(wallet, "ALFA") != of(other, "ALFA")
+    subject, other = Subject.CREDITOR_ACCOUNT, WALLET._replace(value="0021234567890124")
+    first = counter(subject=subject)
+    assert first == counter(subject=subject, wallet=WALLET._replace(level=4), participant="BRAVO")
+    assert first != counter(subject=subject, wallet=other)
 
 
 def test_counters_hold_no_personal_value() -> None:

@@ -67,10 +67,13 @@ def test_what_is_written_is_read_back(currency: str, minor: int) -> None:
 
 @given(st.sampled_from(sorted(ISO_MINOR_DIGITS)), st.text(alphabet="0123456789.+-eE, ０", max_size=18))
 def test_any_text_is_an_amount_or_names_its_rule(currency: str, text: str) -> None:
+    rule, minor = "", 0
     try:
         minor = parse_amount(currency, text)
     except InvalidValue as error:
-        assert error.rule in ("FORMAT", "SIGN", "DECIMALS", "ZERO", "LENGTH")
+        rule = error.rule
+    if rule:
+        assert rule in ("FORMAT", "SIGN", "DECIMALS", "ZERO", "LENGTH")
     else:
         assert Fraction(text) * 10 ** ISO_MINOR_DIGITS[currency] == minor
 
@@ -88,7 +91,10 @@ def test_convert_is_the_fraction_rounded_as_named(amount: int, numerator: int, d
 def test_there_and_back_never_gains(amount: int, numerator: int, denominator: int) -> None:
     there = convert(amount, Rate(numerator, denominator), Rounding.DOWN)
     assert convert(there, Rate(denominator, numerator), Rounding.DOWN) <= amount
-    assert convert(convert(amount, Rate(numerator, denominator), Rounding.UP), Rate(denominator, numerator), Rounding.UP) >= amount
+    assert (
+        convert(convert(amount, Rate(numerator, denominator), Rounding.UP), Rate(denominator, numerator), Rounding.UP)
+        >= amount
+    )
 
 
 def an_instruction(debit: Money, credit: Money) -> Instruction:

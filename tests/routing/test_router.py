@@ -98,7 +98,10 @@ def test_one_corridor_takes_several_schemes_and_another_may_take_the_rest(router
     router = router_class(
         [corridor("two", schemes=(Scheme.MOBILE, Scheme.EMAIL)), corridor("id", schemes=(Scheme.FPS_ID,))]
     )
-    found = [router.route(instruction(scheme=scheme), 0).corridor.id for scheme in (Scheme.MOBILE, Scheme.EMAIL, Scheme.FPS_ID)]
+    found = [
+        router.route(instruction(scheme=scheme), 0).corridor.id
+        for scheme in (Scheme.MOBILE, Scheme.EMAIL, Scheme.FPS_ID)
+    ]
     assert found == ["two", "two", "id"]
 
 

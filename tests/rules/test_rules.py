@@ -149,7 +149,7 @@ def test_two_rows_may_not_take_the_same(tmp_path: Path) -> None:
     text = (SHIPPED / "corridors.toml").read_text("utf-8")
     row = text[text.index('[[corridor]]\nid = "hk-hk.hkd"') : text.index('[[corridor]]\nid = "hk-hk.cnh"')]
     (tmp_path / "corridors.toml").write_text(text + "\n" + row.replace("hk-hk.hkd", "again"), "utf-8")
-    with pytest.raises(ConfigError, match="corridor 'again': field 'schemes': corridor 'hk-hk.hkd' takes ACCOUNT"):
+    with pytest.raises(ConfigError, match=r"corridor 'again': field 'schemes': corridor 'hk-hk\.hkd' takes ACCOUNT"):
         load_rules(tmp_path)
     (tmp_path / "corridors.toml").write_text(
         text + "\n" + row.replace("hk-hk.hkd", "again").replace("rail =", 'creditor_agent = "012"\nrail ='), "utf-8"
@@ -161,7 +161,7 @@ def test_folder_faults(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a folder"):
         load_rules(tmp_path / "absent")
     (tmp_path / "corridor.toml").write_text("", "utf-8")
-    with pytest.raises(ConfigError, match="corridor.toml is unknown; one of: rates.toml"):
+    with pytest.raises(ConfigError, match=r"corridor\.toml is unknown; one of: rates\.toml"):
         load_rules(tmp_path)
 
 

@@ -36,7 +36,9 @@ async def opened_in_step(url: str, tmp_path: Path, shards: int = 1) -> Store:
     return stores[-1]
 
 
-async def test_a_silent_server_is_unavailable_in_its_budget_and_recovers_by_itself(own_valkey: Valkey, tmp_path: Path) -> None:
+async def test_a_silent_server_is_unavailable_in_its_budget_and_recovers_by_itself(
+    own_valkey: Valkey, tmp_path: Path
+) -> None:
     store = await opened(own_valkey.url, tmp_path)
     await join(store)
     reserved, asked = hold(100), hold(100)
@@ -81,7 +83,9 @@ async def test_a_lost_answer_is_asked_for_again_and_is_the_same(own_valkey: Valk
         await store.close()
 
 
-async def test_answers_lost_twice_are_unavailable_and_a_repeat_finds_the_work_done(own_valkey: Valkey, tmp_path: Path) -> None:
+async def test_answers_lost_twice_are_unavailable_and_a_repeat_finds_the_work_done(
+    own_valkey: Valkey, tmp_path: Path
+) -> None:
     async with CuttingProxy(own_valkey.port) as proxy:
         store = await opened(proxy.url, tmp_path)
         await join(store)

@@ -69,21 +69,23 @@ async def test_groups_are_bounded_by_count_and_by_bytes(lane: Lane, script: Scri
     assert script.groups == [[0, 1], [2], [3], [4]]  # one item over the bound still leaves, alone
 
 
-async def test_the_next_group_grows_while_enough_are_out_and_completions_leave_first(lane: Lane, script: Script) -> None:
+async def test_the_next_group_grows_while_enough_are_out_and_completions_leave_first(
+    lane: Lane, script: Script
+) -> None:
     calls = []
     for n in range(GROUPS_IN_FLIGHT_PER_SHARD):
         calls.append(asyncio.create_task(lane.call(Kind.PREPARE, item(n))))
         await turn()
-    for n in ("new 1", "new 2"):
-        calls.append(asyncio.create_task(lane.call(Kind.PREPARE, item(n))))
+    for name in ("new 1", "new 2"):
+        calls.append(asyncio.create_task(lane.call(Kind.PREPARE, item(name))))
         await turn()
-    for n in ("end 1", "end 2"):
-        calls.append(asyncio.create_task(lane.call(Kind.FINISH, item(n))))
+    for name in ("end 1", "end 2"):
+        calls.append(asyncio.create_task(lane.call(Kind.FINISH, item(name))))
         await turn()
     assert script.groups == [[n] for n in range(GROUPS_IN_FLIGHT_PER_SHARD)]
     script.gate.set()
     await asyncio.gather(*calls)
-    assert script.groups[GROUPS_IN_FLIGHT_PER_SHARD :] == [["end 1", "end 2"], ["new 1", "new 2"]]
+    assert script.groups[GROUPS_IN_FLIGHT_PER_SHARD:] == [["end 1", "end 2"], ["new 1", "new 2"]]
 
 
 async def test_too_much_waiting_refuses_new_work_and_never_completions(lane: Lane, script: Script) -> None:

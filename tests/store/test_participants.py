@@ -1,12 +1,12 @@
 """The register: every change is recorded with who and why, a repeat changes and records nothing."""
 
 import pytest
-from tests.store.builders import NOW_MS, join, participant
 
 from switch.domain.money import Asset, Rate
 from switch.errors import Refused
 from switch.limits import SCRIPT_INTEGER_MAX
 from switch.store import Store
+from tests.store.builders import NOW_MS, join, participant
 
 
 async def test_create_is_safe_to_repeat_and_refuses_other_data(store: Store) -> None:

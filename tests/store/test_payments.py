@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
-from tests.store.builders import ACK, GATEWAY, NOW_MS, charge, hold, instruction, join
-from tests.store.conftest import OpenStore
 
 from switch.domain.money import Asset
 from switch.domain.payment import TRANSITIONS, Hold, Payment, State, Transition, kept_refusal
 from switch.domain.position import Position
 from switch.errors import Refused
 from switch.store import Store
+from tests.store.builders import ACK, GATEWAY, NOW_MS, charge, hold, instruction, join
+from tests.store.conftest import OpenStore
 
 
 async def position(store: Store, name: str = "ALFA", asset: Asset = Asset.HKD) -> Position:

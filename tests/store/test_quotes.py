@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
-from tests.store.builders import ACK, NOW_MS, charge, hold, join, quote, until
-from tests.store.conftest import OpenStore
 
 from switch.domain.money import Asset, Money
 from switch.domain.quote import Quote, QuoteState
 from switch.errors import Refused
 from switch.limits import QUOTE_LOOK_AGAIN_MS
 from switch.store import Store
+from tests.store.builders import ACK, NOW_MS, charge, hold, join, quote, until
+from tests.store.conftest import OpenStore
 
 FOREVER_MS = 4_102_444_800_000
 
@@ -21,11 +21,11 @@ async def reserved(store: Store, provider: str = "FX1") -> tuple[int, int]:
     return row.reserved_minor, row.used_minor
 
 
-async def offer(store: Store, *, lives_ms: int = 0, **fields: int) -> Quote:
+async def offer(store: Store, *, lives_ms: int = 0) -> Quote:
     """A quote of FX1 for ALFA, kept; `lives_ms` from the server's now, else for ever."""
     await join(store)
     await join(store, "FX1", 2_000, Asset.CNY)
-    priced = quote(**fields)
+    priced = quote()
     if lives_ms:
         priced = priced._replace(expiry_time_ms=await server_ms(store) + lives_ms)
     await store.quotes.create_quote(priced)

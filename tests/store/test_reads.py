@@ -1,13 +1,13 @@
 """Lists, changes and positions: what a participant and an operator read back."""
 
 import pytest
-from tests.store.builders import ACK, GATEWAY, NOW_MS, hold, join, quote
 
 from switch.domain.money import Asset
 from switch.domain.payment import Hold, State
 from switch.domain.position import FEE_PARTICIPANT
 from switch.errors import Refused
 from switch.store import Store
+from tests.store.builders import ACK, GATEWAY, NOW_MS, hold, join, quote
 
 ALWAYS = {"state": None, "from_time_ms": 0, "to_time_ms": 1 << 52}
 

@@ -20,7 +20,9 @@ ALL = [PREPARE, FINISH, CLAIM, UNCLAIM, HOLD, KEEP, LOOK, END, RELEASE, CREATE, 
 
 
 def test_every_script_file_is_loaded_and_checked_by_a_call() -> None:
-    names = {Path(str(path)).stem for path in (files("switch.store") / "scripts").iterdir() if path.name.endswith(".lua")}
+    names = {
+        Path(str(path)).stem for path in (files("switch.store") / "scripts").iterdir() if path.name.endswith(".lua")
+    }
     assert names == {script.name for script in ALL}
 
 

@@ -25,11 +25,12 @@ def _request(rng: random.Random, numbers: list[str]) -> codec.Request:
     number, amount_minor = rng.choice(numbers), rng.choice((1, 50_00, 999_99))
     match rng.randrange(6):
         case 0:
-            record = spec.TransferRequest(number, amount_minor, "t", rng.choice(LOGINS), "ALIPAY_LOGON_ID", "测试甲")
-            return _ask(spec.TRANSFER, record)
+            login = rng.choice(LOGINS)
+            return _ask(
+                spec.TRANSFER, spec.TransferRequest(number, amount_minor, "t", login, "ALIPAY_LOGON_ID", "测试甲")
+            )
         case 1:
-            record = spec.PayRequest(number, "bar_code", rng.choice(CODES), "s", amount_minor)
-            return _ask(spec.PAY, record)
+            return _ask(spec.PAY, spec.PayRequest(number, "bar_code", rng.choice(CODES), "s", amount_minor))
         case 2:
             return _ask(spec.QUERY, spec.TradeKey(number))
         case 3:

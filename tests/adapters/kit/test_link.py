@@ -131,7 +131,7 @@ async def test_no_connection_is_unavailable() -> None:
 
 
 async def test_start_returns_although_the_rail_is_down_and_finds_it_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.kit.link.CONNECT_MS_MAX", 50)
+    monkeypatch.setattr("adapters.kit.link.RAIL_CONNECT_MS_MAX", 50)
     peer = _Peer()
     await peer.server.start()
     peer.faults.set(FaultRule(Fault.parse("offline")))

@@ -1,0 +1,185 @@
+"""Recovery: only an answer of the rail ends a payment."""
+
+import pytest
+
+from switch.domain.payment import State
+from switch.engine import RecoveryTimes
+from switch.errors import RailSilent, RailUnavailable
+from switch.limits import ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX, ENQUIRY_BACKOFF_MS_MAX, ENQUIRY_FIRST_MS
+from switch.ports import Enquiry, Outcome, RailAck
+from tests.fakes import NOON_MS, World, instruction, until
+
+TIMES = RecoveryTimes()
+HOLD_MS = 10_000
+TOO_OLD_MS = TIMES.message_valid_ms + TIMES.clock_skew_ms
+
+ANSWERS = {
+    "DONE": Enquiry(Outcome.DONE, RailAck("REF", "ACSC")),
+    "REFUSED": Enquiry(Outcome.REFUSED, None, "PROXY_UNKNOWN", "BE23"),
+    "NEVER_SEEN": Enquiry(Outcome.NEVER_SEEN),
+    "WORKING": Enquiry(Outcome.WORKING),
+    "silent": RailSilent("nothing"),
+    "unavailable": RailUnavailable("cut"),
+    "-": None,
+}
+
+# What the rail says to an enquiry about a message this old, and to the abort that follows; what becomes of it.
+CASES = """
+# age    enquire      abort        state      reason
+  young  DONE         -            COMMITTED  -
+  old    DONE         -            COMMITTED  -
+  young  REFUSED      -            ABORTED    PROXY_UNKNOWN
+  old    REFUSED      -            ABORTED    PROXY_UNKNOWN
+  young  NEVER_SEEN   -            IN_DOUBT   -
+  old    NEVER_SEEN   NEVER_SEEN   ABORTED    RAIL_NEVER_SAW_IT
+  old    NEVER_SEEN   DONE         COMMITTED  -
+  old    NEVER_SEEN   REFUSED      ABORTED    PROXY_UNKNOWN
+  old    NEVER_SEEN   WORKING      IN_DOUBT   -
+  old    NEVER_SEEN   silent       IN_DOUBT   -
+  old    NEVER_SEEN   unavailable  IN_DOUBT   -
+  young  WORKING      -            IN_DOUBT   -
+  old    WORKING      -            IN_DOUBT   -
+  old    silent       -            IN_DOUBT   -
+  old    unavailable  -            IN_DOUBT   -
+"""
+
+
+async def in_doubt(world: World) -> str:
+    world.near.will("prepare", RailSilent("nothing"))
+    payment = (await world.payments.submit(instruction(), 5_000)).payment
+    assert payment.state is State.IN_DOUBT
+    return payment.hold.uetr
+
+
+async def one_look(world: World) -> int:
+    """A look, and the end of every enquiry it began."""
+    started = await world.recovery.look()
+    await until(lambda: not world.recovery._asking)
+    return started
+
+
+@pytest.mark.parametrize("row", CASES.strip().splitlines()[1:], ids=lambda row: "-".join(row.split()))
+async def test_what_an_answer_does(row: str) -> None:
+    age, enquired, aborted, state, reason = row.split()
+    world = World()
+    uetr = await in_doubt(world)
+    world.clock.advance(HOLD_MS + 1 if age == "young" else TOO_OLD_MS + 1)
+    world.near.will("enquire", ANSWERS[enquired])
+    world.near.will("abort", ANSWERS[aborted])
+    assert await one_look(world) == 1
+    payment = world.store.payments[uetr]
+    assert payment.state.name == state
+    assert payment.history[-1].reason == ("" if reason == "-" else reason)
+    assert len(world.near.asked["abort"]) == (aborted != "-")
+    assert len(world.near.asked["prepare"]) == 1, "nothing is sent twice"
+    next_look = world.store.next_look_ms(uetr)
+    (position,) = [each for each in await world.store.positions("ALFA") if each.asset.name == "HKD"]
+    if payment.state.final:
+        assert next_look is None
+        assert position.reserved_minor == 0
+    else:
+        assert next_look is not None
+        assert next_look > world.clock.now_ms()
+        assert position.reserved_minor == 10_000
+
+
+async def test_never_seen_is_not_believed_while_our_message_may_arrive() -> None:
+    """To the millisecond: as long as the rail would still take it, "never seen" ends nothing."""
+    world = World()
+    uetr = await in_doubt(world)
+    world.clock.advance(TOO_OLD_MS)
+    assert await one_look(world) == 1
+    assert not world.near.asked["abort"]
+    world.clock.advance(ENQUIRY_BACKOFF_MS_MAX + 1)
+    assert await one_look(world) == 1
+    assert world.near.asked["abort"] == [uetr]
+    assert world.store.payments[uetr].state is State.ABORTED
+
+
+async def test_the_pauses_double_up_to_a_bound() -> None:
+    world = World()
+    uetr = await in_doubt(world)
+    pauses = []
+    for _ in range(12):
+        look_ms = world.store.next_look_ms(uetr)
+        assert look_ms is not None
+        world.clock.advance(look_ms + 1 - world.clock.now_ms())
+        world.near.will("enquire", RailSilent("nothing"))
+        assert await one_look(world) == 1
+        assert await one_look(world) == 0, "not before its time"
+        later_ms = world.store.next_look_ms(uetr)
+        assert later_ms is not None
+        pauses.append(later_ms - world.clock.now_ms())
+    assert pauses[0] == ENQUIRY_FIRST_MS
+    assert pauses == sorted(pauses)
+    assert pauses[-1] <= ENQUIRY_BACKOFF_MS_MAX
+    assert world.store.payments[uetr].state is State.IN_DOUBT
+
+
+async def test_a_payment_that_runs_here_is_left_alone() -> None:
+    world = World()
+    world.near.hold()
+    await world.payments.submit(instruction(), 10)
+    world.clock.advance(TOO_OLD_MS)
+    assert await one_look(world) == 0
+    world.near.release()
+    await world.payments.drain()
+    assert await one_look(world) == 0
+
+
+async def test_what_a_dead_process_left_prepared_is_ended() -> None:
+    dead, alive = World(), World()
+    alive.store.__dict__.update(dead.store.__dict__)
+    dead.near.hold()
+    asked = instruction()
+    await dead.payments.submit(asked, 10)
+    assert await one_look(alive) == 0, "its hold is not overdue yet"
+    alive.clock.advance(HOLD_MS + 1)
+    alive.near.will("enquire", ANSWERS["DONE"])
+    assert await one_look(alive) == 1
+    assert alive.store.payments[asked.uetr].state is State.COMMITTED
+    dead.near.release()
+    await dead.payments.drain()
+    assert [step.state for step in alive.store.payments[asked.uetr].history] == [State.PREPARED, State.COMMITTED]
+
+
+async def test_a_store_that_fails_is_asked_again() -> None:
+    world = World()
+    uetr = await in_doubt(world)
+    world.clock.advance(HOLD_MS + 1)
+    world.near.will("enquire", ANSWERS["DONE"], ANSWERS["DONE"])
+    world.store.fail_next("commit")
+    assert await one_look(world) == 1
+    assert world.store.payments[uetr].state is State.IN_DOUBT
+    assert await one_look(world) == 1
+    assert world.store.payments[uetr].state is State.COMMITTED
+
+
+async def test_one_rail_is_not_asked_too_much_at_once() -> None:
+    world = World()
+    for _ in range(ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX + 5):
+        await in_doubt(world)
+    world.clock.advance(HOLD_MS + 1)
+    world.near.hold()
+    assert await world.recovery.look() == ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX + 5
+    await until(lambda: len(world.near.asked["enquire"]) == ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX)
+    assert await world.recovery.look() == 0, "nobody is asked about twice at a time"
+    world.near.release()
+    await until(lambda: not world.recovery._asking)
+    assert len(world.near.asked["enquire"]) == ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX + 5
+
+
+async def test_a_fault_in_one_enquiry_is_logged_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    uetr = await in_doubt(world)
+    world.clock.advance(HOLD_MS + 1)
+    world.near.will("enquire", ValueError("CHAN TAI MAN"))
+    assert await one_look(world) == 1
+    assert "ValueError" in caplog.text
+    assert uetr in caplog.text
+    assert "CHAN" not in caplog.text
+    assert world.store.payments[uetr].state is State.IN_DOUBT
+
+
+def test_the_clock_of_the_fakes_starts_at_noon_in_hong_kong() -> None:
+    assert NOON_MS % 86_400_000 == 4 * 3_600_000
