@@ -1,4 +1,4 @@
-"""Mainland mobile payment: form + JSON + RSA2 over HTTP; `alipay.fund.trans.*` for persons, `alipay.trade.*` for codes."""
+"""Mainland mobile payment: form + JSON + RSA2 over HTTP; transfers to persons, trades with a shown code."""
 
 from typing import Final
 

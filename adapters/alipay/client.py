@@ -1,9 +1,9 @@
 """The switch's side: `prepare`, `enquire` and `abort` as signed HTTP calls over kept-alive connections.
 
-| creditor's scheme                     | prepare                        | enquire                        | abort              |
-| ------------------------------------- | ------------------------------ | ------------------------------ | ------------------ |
-| ALIPAY_LOGIN, ALIPAY_USER, MOBILE +86 | alipay.fund.trans.uni.transfer | alipay.fund.trans.common.query | query, by age      |
-| PAYMENT_CODE                          | alipay.trade.pay               | alipay.trade.query             | query, then cancel |
+| creditor's scheme          | prepare                        | enquire                        | abort              |
+| -------------------------- | ------------------------------ | ------------------------------ | ------------------ |
+| login, user id, +86 mobile | alipay.fund.trans.uni.transfer | alipay.fund.trans.common.query | query, by age      |
+| PAYMENT_CODE               | alipay.trade.pay               | alipay.trade.query             | query, then cancel |
 
 A shown code turns the roles round: the merchant at the till is who gets the money, on our side, and the wallet behind
 the code is who pays. The code is all there is of that wallet, so it stands in `creditor.account` of the instruction
@@ -124,9 +124,7 @@ class AlipayRail:
         try:
             call = codec.prepare_of(hold)
             ack = codec.prepared(hold, await self._ask(call, hold.prepared_time_ms, budget))
-        except (
-            CodecError
-        ) as error:  # a field of ours that the rail's spec does not take; found before anything was sent
+        except CodecError as error:  # the rail's spec does not take a field of ours; nothing was sent
             raise RailRejected("RAIL_FORMAT") from error
         return ack or await self._wait(hold, budget)
 

@@ -1,6 +1,7 @@
 """Bytes <-> records <-> domain of this rail, pure: the form of a request and the signed JSON of an answer, both sides.
 
-The tables of spec.py are interpreted here; what is signed and how is signing.py's. Every reader raises CodecError with the path of the member; the value, which may be personal, stays out.
+The tables of spec.py are interpreted here; what is signed, and how, is signing.py's. Every reader raises CodecError
+with the path of the member; the value, which may be personal, stays out.
 """
 
 import re

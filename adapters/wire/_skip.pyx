@@ -24,30 +24,23 @@ cdef struct Name:
 cdef struct Skip:
     const char *at
     const char *end
-    Name[32] open               # the elements inside one another; 0 is the ignored one, whose name is not kept
+    Name[32] open               # the elements inside one another; 0 is the ignored one
     int count
+    bint declares               # the ignored one may declare its default namespace
     Name[32] prefixes           # declared inside the ignored element
-    int[32] declared_by         # number of the element that declares it
+    int[32] declared_by         # how many elements were open with the one that declares it
     int prefix_count
 
 
-cdef const char *skip_element(const char *at, const char *end, int depth, int nodes) noexcept:
+cdef const char *skip_element(const char *at, const char *end, bint declares, int depth, int *nodes) noexcept:
     cdef Skip skip
-    cdef bint closed = False
-    cdef const char *name = at
-    while 0x21 <= <uint8_t> name[-1] <= 0x7E and name[-1] != 0x3C:  # back to the '<', for the end tag
-        name -= 1
     skip.at = at
     skip.end = end
-    skip.open[0].start = name
-    skip.open[0].length = at - name
-    skip.open[0].prefix = 0
-    skip.count = 1
+    skip.count = 0
     skip.prefix_count = 0
-    if not _attributes(&skip, &closed):
+    skip.declares = declares
+    if depth > XML_DEPTH_MAX or not _start_tag(&skip):
         return NULL
-    if closed:
-        return skip.at
     while skip.count:
         if not _text(&skip):
             return NULL
@@ -55,10 +48,8 @@ cdef const char *skip_element(const char *at, const char *end, int depth, int no
             if not _end_tag(&skip):
                 return NULL
             continue
-        nodes += 1
-        if depth + skip.count > XML_DEPTH_MAX or nodes >= XML_NODES_MAX:
-            return NULL
-        if not _start_tag(&skip):
+        nodes[0] += 1
+        if depth + skip.count > XML_DEPTH_MAX or nodes[0] > XML_NODES_MAX or not _start_tag(&skip):
             return NULL
     return skip.at
 
@@ -200,7 +191,7 @@ cdef bint _declaration(Skip *skip, const Name *name, const char *value) noexcept
     if not _is_plain_uri(value, length) or (name.length != 5 and name.prefix != 5):
         return False
     if name.length == 5:
-        return True
+        return skip.count > 1 or skip.declares
     if skip.prefix_count == NAMES_MAX or (name.length >= 9 and memcmp(name.start + 6, b"xml", 3) == 0):
         return False
     skip.prefixes[skip.prefix_count].start = name.start + 6

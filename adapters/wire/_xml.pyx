@@ -346,16 +346,18 @@ cdef bint _read_children(const Element *elements, const Element *element, Cursor
 
 cdef bint _skip_ignored(const Element *element, Cursor *cursor) noexcept:
     """Step over one ignored element, if one stands here in a form that `_skip` knows."""
+    cdef const char *start = cursor.at
     cdef const char *behind
+    cdef const Piece *opening
     cdef Py_ssize_t place
     for place in range(element.ignored_count):
-        behind = cursor.at
-        if not _take(cursor, &element.ignored[place]):
-            continue
-        cursor.nodes += 1
-        behind = skip_element(cursor.at, cursor.end, element.depth + 1, &cursor.nodes)
-        if behind != NULL:
-            cursor.at = behind
-            return True
-        return False
+        opening = &element.ignored[place]
+        if _take(cursor, opening):
+            cursor.nodes += 1
+            behind = skip_element(
+                start, cursor.end, opening.start[opening.length - 1] == 0x22, element.depth + 1, &cursor.nodes
+            )
+            cursor.at = behind if behind != NULL else start
+            if behind != NULL:
+                return True
     return False

@@ -1,6 +1,7 @@
 """bayswitch.v1.DirectoryService."""
 
 import grpc
+from bayswitch.v1 import common_pb2
 from bayswitch.v1 import directory_pb2 as pb
 
 from switch.api import fields
@@ -53,7 +54,7 @@ def _option_of(option: RouteOption) -> pb.RouteOption:
         open_time=fields.timestamp(option.open_time_ms),
         txn_max_minor=option.txn_max_minor,
         quote_required=option.quote_required,
-        papers=[int(paper) for paper in corridor.papers],
+        papers=[common_pb2.DocumentType.Name(paper) for paper in corridor.papers],
         purposes=corridor.purposes,
         limits=[
             pb.LimitInfo(

@@ -170,8 +170,8 @@ class Payments:
         if not prepared.fresh:
             return await self._replay(instruction, prepared.payment)
         self._watch.nudge(instruction.participant)
-        if refusal := kept_refusal(prepared.payment):
-            raise refusal
+        if kept := kept_refusal(prepared.payment):
+            raise kept
         payment = await self._ask(hold)
         self._watch.nudge(instruction.participant)
         return Submitted(payment, False)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from switch.errors import Refused
 from switch.limits import CHANGES_READ_COUNT, WATCHERS_MAX
@@ -34,7 +34,7 @@ class Watch:
         for event in self._waiting.get(participant, ()):
             event.set()
 
-    async def changes(self, participant: str, token: str) -> AsyncIterator[Change]:
+    async def changes(self, participant: str, token: str) -> AsyncGenerator[Change, None]:
         """Every change after `token` ("" = from now on), then live, until `close`. At least once, in order.
 
         Raises:

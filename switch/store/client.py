@@ -20,7 +20,6 @@ from redis.exceptions import (
     NoScriptError,
     RedisClusterException,
     RedisError,
-    ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -179,23 +178,22 @@ async def connect(url: str) -> Server:
         client = Redis.from_url(url, **options)
     except ValueError as error:
         raise ConfigError("redis_url: redis://host:port, rediss://host:port or unix:///path is wanted") from error
+    client.connection_pool.connection_class = _fast(client.connection_pool.connection_class)
+    opened: Redis | RedisCluster = client
     try:
         async with asyncio.timeout(_BUDGET_S):
             cluster = (await client.info("cluster")).get("cluster_enabled") == 1
-        if not cluster:
-            await client.connection_pool.disconnect()
-            client.connection_pool.connection_class = _fast(client.connection_pool.connection_class)
-            return Server(client, cluster=False)
-        await client.aclose()
-        many = RedisCluster.from_url(url, **options)
-        settings = many.nodes_manager.connection_kwargs  # what every node found from now on is made with
-        settings["connection_class"] = _fast(settings["connection_class"])
-        async with asyncio.timeout(_BUDGET_S):
-            await many.initialize()
-        return Server(many, cluster=True)
+        if cluster:
+            await client.aclose()
+            opened = RedisCluster.from_url(url, **options)
+            settings = opened.nodes_manager.connection_kwargs  # what every node found from now on is made with
+            settings["connection_class"] = _fast(settings["connection_class"])
+            async with asyncio.timeout(_BUDGET_S):
+                await opened.initialize()
+        return Server(opened, cluster=cluster)
     except AuthenticationError as error:
-        await client.aclose()
+        await opened.aclose()
         raise ConfigError("redis_url: the server refuses these credentials") from error
-    except (TimeoutError, ResponseError, RedisError, OSError) as error:
-        await client.aclose()
+    except (TimeoutError, RedisError, RedisClusterException, OSError) as error:
+        await opened.aclose()
         raise StoreUnavailable(f"no usable server there: {type(error).__name__}") from error

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import grpc
+import pytest
 from bayswitch.v1 import (
     common_pb2,
     directory_pb2_grpc,
@@ -43,7 +44,7 @@ class Stubs:
         self.quotes = quote_pb2_grpc.QuoteServiceStub(channel)  # type: ignore[no-untyped-call]
         self.directory = directory_pb2_grpc.DirectoryServiceStub(channel)  # type: ignore[no-untyped-call]
         self.participants = participant_pb2_grpc.ParticipantServiceStub(channel)  # type: ignore[no-untyped-call]
-        self.metadata = (("x-bayswitch-participant", participant),) if participant else ()
+        self.metadata: tuple[tuple[str, str], ...] = (("x-bayswitch-participant", participant),) if participant else ()
 
     def call(self, method: Any, request: Any, timeout: float | None = 20) -> Any:
         return method(request, timeout=timeout, metadata=self.metadata)
@@ -118,17 +119,14 @@ def submit_request(**changes: Any) -> payment_pb2.SubmitPaymentRequest:
 
 async def refusal(call: Awaitable[Any]) -> Refusal:
     """The call must be refused: with what."""
-    try:
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call
-    except grpc.aio.AioRpcError as error:
-        trailing = dict(error.trailing_metadata() or ())
-        packed = trailing.get("grpc-status-details-bin")
-        assert packed is not None, f"{error.code()}: {error.details()}: no details"
-        status = Status.FromString(packed)
-        assert status.code == error.code().value[0], "inner code is outer code"
-        assert status.message == error.details()
-        return read_status(status)
-    raise AssertionError("the call was not refused")
+    error = failed.value
+    packed = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+    assert packed is not None, f"{error.code()}: {error.details()}: no details"
+    status = Status.FromString(packed)
+    assert (status.code, status.message) == (error.code().value[0], error.details()), "inside as outside"
+    return read_status(status)
 
 
 def read_status(status: Status) -> Refusal:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bayswitch.v1 import payment_pb2
+from bayswitch.v1 import common_pb2, payment_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from switch.api.convert import instruction_of
 from switch.api.status import status_of
 from switch.domain.money import Asset, Money
-from switch.domain.party import Scheme
 from switch.errors import Refused
 from switch.limits import AMOUNT_MINOR_MAX
 from tests.api.support import read_status, submit_request
@@ -101,7 +100,7 @@ def test_a_wrong_field_is_named(path: str, value: str, field: str, reason: str, 
 
 def test_an_account_needs_its_institution() -> None:
     request = submit_request()
-    request.creditor.account.scheme, request.creditor.account.value = Scheme.ACCOUNT.value, "123456789"
+    request.creditor.account.scheme, request.creditor.account.value = common_pb2.SCHEME_ACCOUNT, "123456789"
     with pytest.raises(Refused) as refused:
         instruction_of("ALFA", request)
     assert (refused.value.field, refused.value.reason.name) == ("creditor_agent", "FIELD_MISSING")
@@ -148,7 +147,7 @@ MARKER = "ZQXJ"
 
 @given(
     path=st.sampled_from(PERSONAL),
-    around=st.text(st.characters(exclude_categories=("Cs",)), max_size=40),
+    around=st.text(max_size=40),
     broken=st.sampled_from(("debtor.place", "creditor.place", "uetr", "purpose", "")),
 )
 def test_no_personal_value_is_echoed(path: str, around: str, broken: str) -> None:
@@ -158,11 +157,18 @@ def test_no_personal_value_is_echoed(path: str, around: str, broken: str) -> Non
         request_field = broken.split(".")
         target = request if len(request_field) == 1 else getattr(request, request_field[0])
         setattr(target, request_field[-1], 77 if broken.endswith("place") else f"{MARKER}!")
+    refused = refused_or_none(request)
+    if refused is not None:
+        assert MARKER not in read_status(status_of(refused)).text
+        assert MARKER not in str(refused)
+
+
+def refused_or_none(request: payment_pb2.SubmitPaymentRequest) -> Refused | None:
     try:
         instruction_of("ALFA", request)
     except Refused as refused:
-        assert MARKER not in read_status(status_of(refused)).text
-        assert MARKER not in str(refused)
+        return refused
+    return None
 
 
 def test_every_field_of_the_contract_is_in_the_table() -> None:

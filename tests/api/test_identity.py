@@ -185,6 +185,6 @@ def test_tls_files_that_cannot_be_used(tls: dict[str, Any], broken: str, content
 async def test_a_port_in_use_is_named() -> None:
     async with serving() as api:
         second = Server(parts_of(World()), ServerOptions("127.0.0.1", api.server.port, demo_identity=True))
-        with pytest.raises(ConfigError, match="^listen_port: "):
+        with pytest.raises(ConfigError, match=r"^listen_port: "):
             await second.start()
         await second.stop(0)

@@ -94,7 +94,7 @@ async def test_an_oversize_message_is_refused() -> None:
         assert (await api.submit()).state == payment_pb2.PAYMENT_STATE_COMMITTED
 
 
-SMALL = {"calls_max": 2, "looks_max": 2}
+SMALL: dict[str, Any] = {"calls_max": 2, "looks_max": 2}
 
 
 async def look(api: Api, uetr: str) -> payment_pb2.Payment:

@@ -26,12 +26,18 @@ def asked(amount_minor: int, debit_fixed: bool = True) -> QuoteRequest:
     return QuoteRequest("ALFA", Money(fixed, amount_minor), debit_fixed, other, Place.MO, Place.HK, Scheme.MOBILE, "")
 
 
-async def priced(request: QuoteRequest, rate: Rate, fee: Fee) -> Quote:
+async def priced_or_none(request: QuoteRequest, rate: Rate, fee: Fee) -> Quote | None:
+    """The quote, or None when nothing can be paid with this amount."""
     world = World(fees={"mop": fee})
     rich = world.store.participants["FXONE"]
     world.store.participants["FXONE"] = rich._replace(caps=((Asset.HKD, AMOUNT_MINOR_MAX),))
     await world.store.set_rate("FXONE", Asset.MOP, Asset.HKD, rate, "OPERATOR", "test", NOON_MS)
-    return await world.quotes.create(request)
+    try:
+        return await world.quotes.create(request)
+    except Refused as refused:
+        if refused.reason.name != "FIELD_INVALID":
+            raise
+    return None
 
 
 RATES = st.builds(Rate, st.integers(1, 10**9), st.integers(1, 10**9))
@@ -40,10 +46,8 @@ FEES = st.builds(Fee, st.integers(0, 10_000), st.integers(0, 1_000))
 
 @given(amount=st.integers(1, 10**9), rate=RATES, fee=FEES)
 async def test_with_the_debit_fixed(amount: int, rate: Rate, fee: Fee) -> None:
-    try:
-        quote = await priced(asked(amount), rate, fee)
-    except Refused as refused:
-        assert refused.reason.name == "FIELD_INVALID"
+    quote = await priced_or_none(asked(amount), rate, fee)
+    if quote is None:
         converted = floor(Fraction((amount - fee.fixed_minor) * 10_000, 10_000 + fee.basis_points))
         credit = Fraction(converted * rate.numerator, rate.denominator)
         assert credit < 1 or credit > AMOUNT_MINOR_MAX
@@ -59,10 +63,8 @@ async def test_with_the_debit_fixed(amount: int, rate: Rate, fee: Fee) -> None:
 
 @given(amount=st.integers(1, 10**9), rate=RATES, fee=FEES)
 async def test_with_the_credit_fixed(amount: int, rate: Rate, fee: Fee) -> None:
-    try:
-        quote = await priced(asked(amount, debit_fixed=False), rate, fee)
-    except Refused as refused:
-        assert refused.reason.name == "FIELD_INVALID"
+    quote = await priced_or_none(asked(amount, debit_fixed=False), rate, fee)
+    if quote is None:
         assert Fraction(amount * rate.denominator, rate.numerator) * (10_000 + fee.basis_points) > 10**15
         return
     assert (quote.credit, quote.rounding) == (Money(Asset.HKD, amount), Rounding.UP)

@@ -160,7 +160,7 @@ class StoreMachine(RuleBasedStateMachine):
 def test_the_store_is_the_model(valkey_url: str, tmp_path: Path) -> None:
     machine = type("Machine", (StoreMachine,), {"url": valkey_url, "data_dir": tmp_path})
     quick = settings(
-        max_examples=30,
+        max_examples=60,
         stateful_step_count=15,
         deadline=None,
         database=None,

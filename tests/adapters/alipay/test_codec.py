@@ -134,8 +134,12 @@ BAD_REQUESTS = """
   subject=a%0Ab                                 subject       FORMAT
 """
 GOOD = {
-    "out_trade_no": "GBA1", "scene": "bar_code", "auth_code": "28763443825664394", "subject": "mock", "total_amount": "1.00",
-}  # fmt: skip
+    "out_trade_no": "GBA1",
+    "scene": "bar_code",
+    "auth_code": "28763443825664394",
+    "subject": "mock",
+    "total_amount": "1.00",
+}
 
 
 @pytest.mark.parametrize("line", BAD_REQUESTS.strip().splitlines())

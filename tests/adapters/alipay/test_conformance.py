@@ -1,4 +1,4 @@
-"""The rail keeps every promise of ports.Rail over real HTTP: both kinds of payment, signed and, as for load, unsigned."""
+"""The rail keeps every promise of ports.Rail over real HTTP: both kinds of payment, signed and unsigned."""
 
 from pathlib import Path
 
