@@ -40,7 +40,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "rail": {"adapters.kit", "adapters.wire", "domain", "errors", "limits", "ports"},
     # What a load test drives is the sandbox that the command line starts, and it reads the rails' books over the wire.
     "loadtest": {"bayswitch.v1", "routing", "adapters.wire", "adapters.kit", "cli", "domain", "errors", "limits"},
-    "deploy": set(),
+    "deploy": {"store"},  # one way to start a Valkey: the embedded store's
 }
 EVERYTHING: Final = ("app", "cli", "settings", "tests")
 

@@ -86,7 +86,9 @@ class EcnySimulator:
         self._serial = 0
         self._repeats: dict[str, list[ConvertRequest]] = {}  # asked again while the first was being worked on
         self._server = MockServer(options.host, options.port, self._handle, self.faults, spoil_signature=_spoil)
-        self._control = ControlServer(options.host, options.control_port, self.faults, self.books)
+        self._control = ControlServer(
+            options.host, options.control_port, self.faults, self.books, trace=self._server.trace
+        )
 
     @property
     def port(self) -> int:

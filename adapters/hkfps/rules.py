@@ -74,14 +74,22 @@ _CATEGORY_OF: Final[Mapping[str, str]] = {
     "FAMILY_SUPPORT": "CXPSNL",
     "PERSONAL": "CXPSNL",
     "SALARY": "CXSALA",
-    "PAYROLL": "CXSALA",
     "MERCHANT": "CXMRCH",
-    "SHOPPING": "CXMRCH",
     "ONLINE_SHOPPING": "CXMRCH",
-    "WALLET_TOPUP": "CXTOPU",
-    "ECNY_TOPUP": "CXECNY",
+    "WALLET_TOP_UP": "CXTOPU",
     "GOVERNMENT": "CXGOVT",
     "BUSINESS": "CXBSNS",
+}
+
+# And back, when a bank on FPS states no purpose of ours beside its category.
+_PURPOSE_OF: Final[Mapping[str, str]] = {
+    "CXSALA": "SALARY",
+    "CXMRCH": "MERCHANT",
+    "CXPSNL": "PERSONAL",
+    "CXBSNS": "BUSINESS",
+    "CXGOVT": "GOVERNMENT",
+    "CXTOPU": "WALLET_TOP_UP",
+    "CXECNY": "WALLET_TOP_UP",
 }
 
 # Address kinds in SchmeNm/Prtry: BBAN is observed (rails.md A2), the others are ours.
@@ -112,9 +120,7 @@ def purpose_of(category: str, stated: str | None) -> str:
     """FPS category -> our purpose: the one stated in Purp, else the nearest to the category, else none."""
     if stated:
         return stated
-    return {"CXSALA": "SALARY", "CXMRCH": "MERCHANT", "CXPSNL": "FAMILY_SUPPORT", "CXECNY": "ECNY_TOPUP"}.get(
-        category, ""
-    )
+    return _PURPOSE_OF.get(category, "")
 
 
 def reason_of(code: str) -> str:

@@ -57,7 +57,9 @@ class FpsSimulator:
         self.books = load_seed(options.seed or SEED)
         self.faults = FaultTable(supported=_FAULTS, codes=rules.CODES)
         self._server = MockServer(options.host, options.port, self._handle, self.faults)
-        self._control = ControlServer(options.host, options.control_port, self.faults, self.books, self._inbound)
+        self._control = ControlServer(
+            options.host, options.control_port, self.faults, self.books, self._inbound, self._server.trace
+        )
         self._outgoing: Outgoing[tuple[PaymentStatus, str]] = Outgoing(self._server.push)
 
     @property

@@ -6,6 +6,7 @@
     {"call": "payments", "after": 0, "count": 1000}   -> {"payments": [[uetr, status, amount_minor, asset, code]], "after": n}
     {"call": "paid", "uetr": "..."}                   -> statement lines of one payment, for audits
     {"call": "twice"}                                 -> {uetr: times} of what was booked more than once, for audits
+    {"call": "messages", "uetr": "..."}               -> {"messages": [{direction, text}]}: the bytes, as they were
     {"call": "inbound", ...}                          the rail pays us from one of its accounts; its fields are the rail's
 
 An answer is {"ok": true, ...} or {"ok": false, "rule": ..., "message": ...}. For sandboxes and tests: loopback only.
@@ -19,6 +20,7 @@ from typing import Any
 
 from adapters.kit.books import Books
 from adapters.kit.faults import Fault, FaultRule, FaultTable, Operation
+from adapters.kit.trace import Trace
 from switch.errors import BayswitchError, InvalidValue, RailUnavailable
 
 __all__ = ["ControlServer", "control"]
@@ -31,8 +33,17 @@ Inbound = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 class ControlServer:
     """Serves one mock rail's faults and books. `inbound` begins a payment from the rail and returns how it ended."""
 
-    def __init__(self, host: str, port: int, faults: FaultTable, books: Books, inbound: Inbound | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        faults: FaultTable,
+        books: Books,
+        inbound: Inbound | None = None,
+        trace: Trace | None = None,
+    ) -> None:
         self.port = port
+        self._trace = trace or Trace()
         self._host = host
         self._faults = faults
         self._books = books
@@ -85,7 +96,7 @@ class ControlServer:
             known = getattr(self, f"_call_{call}", None) if isinstance(call, str) else None
             if known is None:
                 raise InvalidValue(
-                    "CONTROL", "calls are fault, faults, clear, health, books, payments, paid, twice, inbound"
+                    "CONTROL", "calls are fault, faults, clear, health, books, payments, paid, twice, messages, inbound"
                 )
             return {"ok": True, **known(**request)}
         except InvalidValue as error:
@@ -131,6 +142,9 @@ class ControlServer:
             for record in self._books.page(after, count)
         ]
         return {"payments": page, "after": after + len(page)}
+
+    def _call_messages(self, *, uetr: str) -> dict[str, Any]:
+        return {"messages": self._trace.find(uetr)}
 
     def _call_twice(self) -> dict[str, Any]:
         return {"twice": self._books.booked_twice()}

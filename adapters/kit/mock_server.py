@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from adapters.kit.faults import Fault, FaultKind, FaultTable
 from adapters.kit.frames import FrameConnection
+from adapters.kit.trace import Trace
 
 __all__ = ["MockServer", "Reply", "malform"]
 
@@ -48,6 +49,7 @@ class MockServer:
         self._switching: asyncio.Task[None] | None = None
         self._timers: set[asyncio.TimerHandle] = set()
         self._closed = False
+        self.trace = Trace()
 
     @property
     def clients(self) -> int:
@@ -119,9 +121,12 @@ class MockServer:
 
     # --- messages ----------------------------------------------------------------------------------------------------
     def _frame(self, connection: FrameConnection, payload: bytes) -> None:
+        self.trace.came(payload)
         reply = self._handle(payload)
         if reply is None:
             return
+        for answer in reply.answers:
+            self.trace.went(answer)
         if reply.fault is None:
             for answer in reply.answers:
                 connection.send(answer)

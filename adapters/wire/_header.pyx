@@ -8,7 +8,8 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memcpy, memset
 
-from adapters.wire._leaf cimport Piece, all_digits, day_number, digits_value
+from adapters.wire._digits cimport all_digits, day_number, digits_value
+from adapters.wire._leaf cimport Piece
 from adapters.wire._reference import HeaderCodec as _Reference
 from adapters.wire.spec import Kind
 from switch.errors import CodecError

@@ -5,7 +5,6 @@
 # too little.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t
 
 
 cdef struct Piece:
@@ -32,12 +31,3 @@ cdef char *put_leaf(const Leaf *leaf, PyObject *value, char *at, const char *end
 
 # The value of `length` bytes of raw markup between two tags or two quotes; a new reference, or NULL.
 cdef PyObject *take_leaf(const Leaf *leaf, const char *text, Py_ssize_t length) noexcept
-
-# 0-9 only; true of no bytes at all.
-cdef bint all_digits(const char *text, Py_ssize_t count) noexcept
-
-# The number in at most 18 digits, or -1.
-cdef int64_t digits_value(const char *text, Py_ssize_t count) noexcept
-
-# Days since 0001-01-01 of a day of the Gregorian calendar, or -1 when there is no such day.
-cdef int64_t day_number(int64_t year, int64_t month, int64_t day) noexcept

@@ -1,7 +1,7 @@
 # Passing over an element that the table ignores, a signature for instance: well-formed, within bounds, content unread.
 
 # `at` is the '<' of the element; the answer stands behind its end tag. `depth` is that of the element (the root has 1),
-# `nodes` an upper bound of the elements so far, raised by those inside. `declares`: its tag begins with a declaration of the
+# `nodes` an upper bound of the elements so far, raised by itself and those inside. `declares`: its tag begins with a declaration of the
 # default namespace that the caller has checked; otherwise it may not hold one.
 #
 # NULL: not recognised, so the plain twin reads the message. Recognised is the form that exclusive canonicalisation gives:

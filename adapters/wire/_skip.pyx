@@ -39,7 +39,8 @@ cdef const char *skip_element(const char *at, const char *end, bint declares, in
     skip.count = 0
     skip.prefix_count = 0
     skip.declares = declares
-    if depth > XML_DEPTH_MAX or not _start_tag(&skip):
+    nodes[0] += 1
+    if depth > XML_DEPTH_MAX or nodes[0] > XML_NODES_MAX or not _start_tag(&skip):
         return NULL
     while skip.count:
         if not _text(&skip):

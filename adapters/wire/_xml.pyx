@@ -353,10 +353,11 @@ cdef bint _skip_ignored(const Element *element, Cursor *cursor) noexcept:
     for place in range(element.ignored_count):
         opening = &element.ignored[place]
         if _take(cursor, opening):
-            cursor.nodes += 1
-            behind = skip_element(
-                start, cursor.end, opening.start[opening.length - 1] == 0x22, element.depth + 1, &cursor.nodes
-            )
+            behind = NULL
+            if cursor.at[0] == 0x20 or cursor.at[0] == 0x2F or cursor.at[0] == 0x3E:  # the whole name
+                behind = skip_element(
+                    start, cursor.end, opening.start[opening.length - 1] == 0x22, element.depth + 1, &cursor.nodes
+                )
             cursor.at = behind if behind != NULL else start
             if behind != NULL:
                 return True

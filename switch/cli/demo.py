@@ -150,8 +150,9 @@ class Demo:
         payment = self._answers[step["of"]].payment
         answer = self._sandbox.control(payment.rail, "messages", uetr=payment.uetr)
         self._expect(bool(answer["messages"]), True)
-        for text in answer["messages"]:
-            console.print(text, markup=False)
+        for message in answer["messages"]:
+            console.print(f"  {message['direction']}, {len(message['text'].encode())} bytes:", markup=False)
+            console.print(message["text"], markup=False)
 
     # --- what is true at the end -----------------------------------------------------------------------------------------
     def _positions(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from switch.domain.corridor import Corridor, Period
+from switch.domain.corridor import Corridor, Measure, Period
 from switch.domain.document import DocumentType
 from switch.domain.money import Asset, Money
 from switch.domain.party import Place, Scheme
@@ -77,9 +77,10 @@ class Directory:
 
 
 def _txn_max(corridor: Corridor) -> int:
+    """The smallest ceiling that is stated in the debit asset itself and for every payee."""
     maxima = [
         row.max_minor
         for row in corridor.limits
-        if row.period is Period.TXN and not row.wallet_level and not row.reference
+        if row.period is Period.TXN and row.measure is Measure.DEBIT and not row.wallet_level and not row.reference
     ]
     return min(maxima, default=0)
