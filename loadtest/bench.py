@@ -1,6 +1,6 @@
 """`make bench`: first figures of the hot path, each beside its reference of the same run. Medians of several runs.
 
-    python -m loadtest.bench [--only unary,batch,codec] [--seconds 3] [--runs 5] [--json]
+python -m loadtest.bench [--only unary,batch,codec] [--seconds 3] [--runs 5] [--json]
 """
 
 import argparse
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
-
 from bayswitch.v1 import payment_pb2, payment_pb2_grpc
+
 from loadtest import codec_bench
 from loadtest.echo import METHOD
 from loadtest.measure import Rate, closed_loop, cpu_ms, spread

@@ -8,7 +8,7 @@ import hashlib
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from switch.domain.corridor import Corridor, Fee, Hours, LimitRow, Measure, Period, Subject
 from switch.domain.document import Document, DocumentType
@@ -17,11 +17,31 @@ from switch.domain.money import Asset, Money, Rate
 from switch.domain.party import Account, Party, Place, Scheme
 from switch.domain.payment import Hold
 from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
-from switch.ports import Enquiry, InboundHandler, Outcome, Participant, RailAck
+from switch.ports import (
+    Enquiry,
+    InboundHandler,
+    Outcome,
+    Participant,
+    ParticipantStore,
+    PaymentStore,
+    QuoteStore,
+    RailAck,
+)
 from switch.routing import RouterHolder
 from tests.fake_store import FakeStore
 
-__all__ = ["CORRIDORS", "NOON_MS", "FakeClock", "FakeStore", "ScriptedRail", "World", "instruction", "until"]
+__all__ = [
+    "CORRIDORS",
+    "NOON_MS",
+    "PARTICIPANTS",
+    "FakeClock",
+    "FakeStore",
+    "Ports",
+    "ScriptedRail",
+    "World",
+    "instruction",
+    "until",
+]
 
 NOON_MS = 1_795_406_400_000  # 2026-11-23 12:00 in Hong Kong
 
@@ -181,19 +201,44 @@ def instruction(participant: str = "ALFA", **changes: Any) -> Instruction:
     return Instruction(**({"credit": fields["debit"]} | fields))
 
 
+def _participant(name: str, role: str, *assets: Asset) -> Participant:
+    caps = tuple((asset, 10**12) for asset in sorted(assets))
+    return Participant(name, name.title(), "HK", (role,), False, caps, NOON_MS)
+
+
+PARTICIPANTS = (
+    _participant("ALFA", "instructing", Asset.HKD, Asset.MOP),
+    _participant("BRAVO", "instructing", Asset.HKD),
+    _participant("FXONE", "fx_provider", Asset.CNY, Asset.HKD),
+    _participant("GW_NEAR", "gateway", Asset.HKD),
+    _participant("GW_FAR", "gateway"),
+)
+
+
+class Ports(NamedTuple):
+    """The stores a world runs on; by default one FakeStore is all three."""
+
+    payments: PaymentStore
+    quotes: QuoteStore
+    participants: ParticipantStore
+
+
 class World:
     """The real engine over the fakes. `near` and `far` are its rails."""
 
-    def __init__(self, *, hold_ms: int = 10_000, fees: dict[str, Fee] | None = None, **times: int) -> None:
+    def __init__(
+        self, *, hold_ms: int = 10_000, fees: dict[str, Fee] | None = None, ports: Ports | None = None, **times: int
+    ) -> None:
         self.clock = clock = FakeClock()
-        self.store = store = FakeStore(clock)
+        self.store = FakeStore(clock)
+        self.ports = payments, quotes, participants = ports or Ports(self.store, self.store, self.store)
         self.near, self.far = ScriptedRail("near"), ScriptedRail("far")
         rails = {rail.name: rail for rail in (self.near, self.far)}
         self.router = router = RouterHolder(CORRIDORS)
-        self.watch = watch = Watch(store)
-        self.quotes = Quotes(store=store, participants=store, router=router, fees=fees or {}, clock=clock)
+        self.watch = watch = Watch(payments)
+        self.quotes = Quotes(store=quotes, participants=participants, router=router, fees=fees or {}, clock=clock)
         self.payments = Payments(
-            store=store,
+            store=payments,
             quotes=self.quotes,
             router=router,
             rails=rails,
@@ -204,23 +249,15 @@ class World:
         )
         self.directory = Directory(router, clock)
         self.recovery = Recovery(
-            store=store,
-            quotes=store,
+            store=payments,
+            quotes=quotes,
             rails=rails,
             payments=self.payments,
             watch=watch,
             clock=clock,
             times=RecoveryTimes(**times),
         )
-        cap = 10**12
-        for name, roles, caps in (
-            ("ALFA", ("instructing",), ((Asset.HKD, cap), (Asset.MOP, cap))),
-            ("BRAVO", ("instructing",), ((Asset.HKD, cap),)),
-            ("FXONE", ("fx_provider",), ((Asset.CNY, cap), (Asset.HKD, cap))),
-            ("GW_NEAR", ("gateway",), ((Asset.HKD, cap),)),
-            ("GW_FAR", ("gateway",), ()),
-        ):
-            store.participants[name] = Participant(name, name.title(), "HK", roles, False, caps, NOON_MS)
+        self.store.participants.update({each.id: each for each in PARTICIPANTS})
 
     async def quote_rates(self) -> None:
         """FXONE quotes HKD to CNY at 0.9259 and MOP to HKD at the peg."""

@@ -26,6 +26,7 @@ from adapters.kit.faults import Fault, FaultKind, FaultTable, Operation
 from adapters.kit.mock_server import malform
 from adapters.kit.module import SimulatorOptions
 from adapters.kit.seed import load_seed
+from adapters.kit.trace import Trace
 from switch.errors import CodecError
 from switch.limits import CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_BYTES_MAX
 
@@ -69,7 +70,10 @@ class AlipaySimulator:
         self.desk = Desk(load_seed(options.seed or SEED), now_ms)
         self._options = options
         self._now_ms = now_ms
-        self._control = ControlServer(options.host, options.control_port, self.faults, self.desk.books)
+        self._trace = Trace()
+        self._control = ControlServer(
+            options.host, options.control_port, self.faults, self.desk.books, trace=self._trace
+        )
         self._signer: Signer | None = None
         self._verifier: Verifier | None = None
         self._runner: web.AppRunner | None = None
@@ -129,7 +133,9 @@ class AlipaySimulator:
     # --- a request ---------------------------------------------------------------------------------------------------
     async def _gateway(self, request: web.Request) -> web.StreamResponse:
         parts = (request.rel_url.raw_query_string.encode("ascii"), await request.read())
-        turn = self._take(b"&".join(part for part in parts if part))
+        data = b"&".join(part for part in parts if part)
+        self._trace.came(data)
+        turn = self._take(data)
         return await self._deliver(request, turn)
 
     def _take(self, data: bytes) -> _Turn:
@@ -208,6 +214,7 @@ class AlipaySimulator:
         if fault is not None and fault.kind is FaultKind.BAD_SIGNATURE and signer is not None:
             signer = _SpoiledSigner(signer)
         payload = codec.encode_answer(turn.method, reply, signer)
+        self._trace.went(payload)
         if fault is not None:
             if fault.kind is FaultKind.MALFORMED:
                 payload = malform(payload)

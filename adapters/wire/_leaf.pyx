@@ -6,7 +6,9 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcmp, memcpy
 
-from adapters.wire._digits cimport all_digits, is_date, put_amount, put_number, put_time, take_amount, digits_value, take_time
+from adapters.wire._digits cimport (
+    all_digits, digits_value, is_date, put_amount, put_number, put_time, take_amount, take_time
+)
 from adapters.wire._values import COUNT_MAX as _COUNT_MAX, TIME_MS_MAX as _TIME_MS_MAX
 from adapters.wire.spec import Kind
 from switch.limits import AMOUNT_MINOR_MAX as _AMOUNT_MINOR_MAX
@@ -44,6 +46,7 @@ assert [kind.value for kind in Kind][:10] == list(range(10)) and Kind.DATE == DA
 
 cdef int64_t COUNT_MAX = _COUNT_MAX
 cdef int64_t AMOUNT_MINOR_MAX = _AMOUNT_MINOR_MAX
+cdef int64_t TIME_MS_MAX = _TIME_MS_MAX
 
 # What a byte of a TEXT or ASCII value is.
 cdef enum:

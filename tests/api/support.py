@@ -70,7 +70,8 @@ class Api(NamedTuple):
 
 
 def parts_of(world: World) -> ApiParts:
-    return ApiParts(world.payments, world.quotes, world.directory, world.watch, world.store, world.store, world.clock)
+    payments, _, participants = world.ports
+    return ApiParts(world.payments, world.quotes, world.directory, world.watch, payments, participants, world.clock)
 
 
 @asynccontextmanager

@@ -1,0 +1,135 @@
+"""The service over the real store: what is answered again is the same bytes, whoever kept it and however it ended."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bayswitch.v1 import common_pb2, payment_pb2, quote_pb2
+
+from switch.domain.corridor import Fee
+from switch.domain.money import Asset, Rate
+from switch.errors import RailRejected, RailSilent
+from switch.store import open_store
+from tests.api.support import Api, refusal, serving, submit_request
+from tests.fakes import NOON_MS, PARTICIPANTS, Ports, World
+
+
+@pytest.fixture
+async def api(valkey_url: str, tmp_path: Path) -> AsyncIterator[Api]:
+    """A server over a real store of its own."""
+    store = await open_store(
+        valkey_url, shards=1, durability="fsync", data_dir=tmp_path, namespace=f"api-{uuid.uuid4().hex[:8]}"
+    )
+    try:
+        for participant in PARTICIPANTS:
+            await store.participants.create_participant(participant, "OPERATOR", "test")
+        rate = Rate(9_259, 10_000)
+        await store.participants.set_rate("FXONE", Asset.HKD, Asset.CNY, rate, "OPERATOR", "test", NOON_MS)
+        ports = Ports(store.payments, store.quotes, store.participants)
+        async with serving(World(ports=ports, fees={"strict": Fee(100, 50)})) as running:
+            yield running
+    finally:
+        await store.close()
+
+
+async def twice(api: Api, request: payment_pb2.SubmitPaymentRequest) -> payment_pb2.Payment:
+    """Submit, submit again, and look: all the same bytes."""
+    first = await api.submit(request)
+    alfa = api.caller()
+    looked = await alfa.call(alfa.payments.GetPayment, payment_pb2.GetPaymentRequest(uetr=first.uetr))
+    again = await api.submit(request)
+    assert first.SerializeToString() == again.SerializeToString() == looked.payment.SerializeToString()
+    return first
+
+
+async def test_a_committed_payment(api: Api) -> None:
+    payment = await twice(api, submit_request(remark="午餐"))
+    assert payment.state == payment_pb2.PAYMENT_STATE_COMMITTED
+
+
+async def test_an_aborted_payment(api: Api) -> None:
+    api.world.near.will("prepare", RailRejected("CREDITOR_NAME_MISMATCH", "BE01"))
+    payment = await twice(api, submit_request())
+    assert (payment.reason, payment.iso_reason, payment.rail_code) == ("CREDITOR_NAME_MISMATCH", "BE01", "BE01")
+
+
+async def test_a_payment_in_doubt(api: Api) -> None:
+    api.world.near.will("prepare", RailSilent("nothing"))
+    payment = await twice(api, submit_request())
+    assert payment.state == payment_pb2.PAYMENT_STATE_IN_DOUBT
+
+
+async def test_a_payment_with_a_quote(api: Api) -> None:
+    alfa = api.caller()
+    wanted = quote_pb2.CreateQuoteRequest(
+        debit=common_pb2.Money(asset="HKD", amount_minor=10_000),
+        other_asset="CNY",
+        debtor_place=common_pb2.PLACE_HK,
+        creditor_place=common_pb2.PLACE_CN,
+        creditor_scheme=common_pb2.SCHEME_ALIPAY_LOGIN,
+    )
+    quote = (await alfa.call(alfa.quotes.CreateQuote, wanted)).quote
+    account = common_pb2.Account(scheme=common_pb2.SCHEME_ALIPAY_LOGIN, value="13800138000")
+    payment = await twice(
+        api,
+        submit_request(
+            debit=quote.debit,
+            credit=quote.credit,
+            quote_id=quote.quote_id,
+            purpose="SALARY",
+            creditor=common_pb2.Party(name="李雷", place=common_pb2.PLACE_CN, account=account),
+        ),
+    )
+    assert len(payment.entries) == 5
+    used = (await alfa.call(alfa.quotes.GetQuote, quote_pb2.GetQuoteRequest(quote_id=quote.quote_id))).quote
+    assert (used.state, used.uetr) == (quote_pb2.QUOTE_STATE_USED, payment.uetr)
+
+
+async def test_a_kept_refusal(api: Api) -> None:
+    request = submit_request(debit=common_pb2.Money(asset="HKD", amount_minor=10**12 + 1))
+    first, second = await refusal(api.submit(request)), await refusal(api.submit(request))
+    assert first == second
+    assert first.reason == "NET_DEBIT_CAP_EXCEEDED"
+    assert first.metadata["left_minor"] == str(10**12)
+
+
+async def test_a_batch_with_copies_in_it(api: Api) -> None:
+    alfa, copied = api.caller(), submit_request()
+    items = [copied if number % 3 == 0 else submit_request() for number in range(300)]
+    stream = alfa.payments.SubmitPayments(metadata=alfa.metadata, timeout=30)
+    await stream.write(payment_pb2.SubmitPaymentsRequest(items=items))
+    results = (await stream.read()).results
+    await stream.done_writing()
+    assert {result.payment.state for result in results} == {payment_pb2.PAYMENT_STATE_COMMITTED}
+    assert sum(result.replay for result in results) == 99
+    assert len(api.world.near.asked["prepare"]) == 201
+    assert (await api.world.ports.payments.holds())[0] == 0
+
+
+async def test_pages_and_a_resumed_watch(api: Api) -> None:
+    made = {payment.uetr for payment in await asyncio.gather(*(api.submit() for _ in range(5)))}
+    alfa, listed, token = api.caller(), list[str](), ""
+    while True:
+        query = payment_pb2.ListPaymentsRequest(page_size=2, page_token=token)
+        page: Any = await alfa.call(alfa.payments.ListPayments, query)
+        listed += (payment.uetr for payment in page.payments)
+        if not (token := page.next_page_token):
+            break
+    assert len(listed) == 5
+    assert set(listed) == made
+
+    async def watched(resume: str, count: int) -> list[Any]:
+        asked = payment_pb2.WatchPaymentsRequest(resume_token=resume)
+        call = alfa.call(alfa.payments.WatchPayments, asked, timeout=None)
+        changes = [await call.read() for _ in range(count)]
+        call.cancel()
+        return changes
+
+    first = await watched("0", 4)
+    rest = await watched(first[-1].token, 6)
+    assert len({change.token for change in (*first, *rest)}) == 10
+    ended = [change.uetr for change in (*first, *rest) if change.state == payment_pb2.PAYMENT_STATE_COMMITTED]
+    assert sorted(ended) == sorted(made)
