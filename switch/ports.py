@@ -270,6 +270,10 @@ class QuoteStore(Protocol):
         """The quote, its state at the server's time, and the UETR that used it or ""."""
         ...
 
+    async def end_quotes(self, quotes: Sequence[Quote]) -> None:
+        """Look at these now, not when they expire: their payments have ended. Safe to repeat; an open one stays."""
+        ...
+
     async def release_quotes(self, now_ms: int, count: int) -> int:
         """End the holds of quotes that expired unused or whose payment aborted; book those that paid. How many."""
         ...

@@ -310,10 +310,17 @@ class FakeStore:
         expired = quote.expiry_time_ms <= self._clock.now_ms()
         return quote, QuoteState.EXPIRED if expired else QuoteState.OPEN, ""
 
+    async def end_quotes(self, quotes: Sequence[Quote]) -> None:
+        await self._trip("end_quotes")
+        await self._release([quote.id for quote in quotes if quote.id in self._quote_held], self._clock.now_ms())
+
     async def release_quotes(self, now_ms: int, count: int) -> int:
         await self._trip("release_quotes")
+        return await self._release(sorted(self._quote_held)[:count], now_ms)
+
+    async def _release(self, quote_ids: Sequence[str], now_ms: int) -> int:
         released = 0
-        for quote_id in sorted(self._quote_held)[:count]:
+        for quote_id in quote_ids:
             quote, used_by = self._quotes[quote_id], self._quote_used_by.get(quote_id)
             payment = self.payments[used_by] if used_by else None
             if quote.expiry_time_ms > now_ms if payment is None else not payment.state.final:

@@ -227,9 +227,15 @@ class World:
     """The real engine over the fakes. `near` and `far` are its rails."""
 
     def __init__(
-        self, *, hold_ms: int = 10_000, fees: dict[str, Fee] | None = None, ports: Ports | None = None, **times: int
+        self,
+        *,
+        now_ms: int = NOON_MS,
+        hold_ms: int = 10_000,
+        fees: dict[str, Fee] | None = None,
+        ports: Ports | None = None,
+        **times: int,
     ) -> None:
-        self.clock = clock = FakeClock()
+        self.clock = clock = FakeClock(now_ms)
         self.store = FakeStore(clock)
         self.ports = payments, quotes, participants = ports or Ports(self.store, self.store, self.store)
         self.near, self.far = ScriptedRail("near"), ScriptedRail("far")

@@ -1,5 +1,5 @@
-# Numbers, days and times in ASCII. Nothing allocates or raises; -1 means "not recognised". A `put` function appends at `at`
-# and returns the new end; the caller has made sure of 40 bytes of room, which is more than any of them writes.
+# Numbers, days and times in ASCII. Nothing allocates or raises; -1 means "not recognised". A `put` function appends
+# at `at` and returns the new end; the caller has made sure of 40 bytes of room, which is more than any of them writes.
 
 from libc.stdint cimport int64_t
 

@@ -132,7 +132,8 @@ cdef int64_t day_number(int64_t year, int64_t month, int64_t day) noexcept:
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     if (month == 2 and day > 28 + leap) or (day == 31 and month in (4, 6, 9, 11)):
         return -1
-    return before * 365 + before // 4 - before // 100 + before // 400 + DAYS_BEFORE[month] + (leap and month > 2) + day - 1
+    day += DAYS_BEFORE[month] + (leap and month > 2)
+    return before * 365 + before // 4 - before // 100 + before // 400 + day - 1
 
 
 cdef int64_t _day(const char *text) noexcept:
@@ -155,7 +156,8 @@ cdef int64_t take_time(const char *text, Py_ssize_t length) noexcept:
     cdef int places = 0
     if length < 19 or text[10] != 0x54 or text[13] != 0x3A or text[16] != 0x3A:
         return -1
-    day, hour, minute, second = _day(text), digits_value(text + 11, 2), digits_value(text + 14, 2), digits_value(text + 17, 2)
+    day, hour = _day(text), digits_value(text + 11, 2)
+    minute, second = digits_value(text + 14, 2), digits_value(text + 17, 2)
     if day < 0 or not 0 <= hour <= 23 or not 0 <= minute <= 59 or not 0 <= second <= 59:
         return -1
     if at < end and at[0] == 0x2E:

@@ -33,7 +33,8 @@ cdef enum:
     HEADER_DATE = 10
     HEADER_TIME = 11
 
-assert (Kind.ASCII, Kind.DIGITS, Kind.CODE, Kind.HEADER_DATE, Kind.HEADER_TIME) == (ASCII, DIGITS, CODE, HEADER_DATE, HEADER_TIME)
+assert (Kind.ASCII, Kind.DIGITS, Kind.CODE) == (ASCII, DIGITS, CODE)
+assert (Kind.HEADER_DATE, Kind.HEADER_TIME) == (HEADER_DATE, HEADER_TIME)
 
 
 cdef class HeaderCodec:
@@ -173,11 +174,15 @@ cdef bint _is_right(const Slot *slot, const char *text, Py_ssize_t length) noexc
     if not all_digits(text, length):
         return False
     if slot.kind == HEADER_DATE:
-        return length == 8 and day_number(digits_value(text, 4), digits_value(text + 4, 2), digits_value(text + 6, 2)) >= 0
-    return length == 6 and digits_value(text, 2) < 24 and digits_value(text + 2, 2) < 60 and digits_value(text + 4, 2) < 60
+        if length != 8:
+            return False
+        return day_number(digits_value(text, 4), digits_value(text + 4, 2), digits_value(text + 6, 2)) >= 0
+    if length != 6:
+        return False
+    return digits_value(text, 2) < 24 and digits_value(text + 2, 2) < 60 and digits_value(text + 4, 2) < 60
 
 
-# --- framing -------------------------------------------------------------------------------------------------------------
+# --- framing ----------------------------------------------------------------------------------------------------------
 
 
 cpdef bytes frame(bytes payload):

@@ -1,4 +1,4 @@
-"""A checked spec as a tree of elements: what both XML codecs walk. A malformed spec is a ValueError at import of its rail."""
+"""A checked spec as a tree of elements: what both XML codecs walk. A malformed spec is a ValueError."""
 
 import re
 from typing import Any, Final

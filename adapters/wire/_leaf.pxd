@@ -1,8 +1,8 @@
 # The text of one field, bytes <-> Python value: layout and the two functions that the compiled codecs share.
 #
-# Nothing here allocates but `take_leaf`, which makes the value, and nothing raises: NULL means "not recognised", and the
-# caller hands the whole message to the plain twin, which finds the words. So these functions may refuse too much, never
-# too little.
+# Nothing here allocates but `take_leaf`, which makes the value, and nothing raises: NULL means "not recognised", and
+# the caller hands the whole message to the plain twin, which finds the words. So these functions may refuse too much,
+# never too little.
 
 from cpython.object cimport PyObject
 
@@ -25,8 +25,8 @@ cdef struct Leaf:
     PyObject **code_values      # the str of each, ASCII; borrowed from the spec
 
 
-# Append the text of `value`, escaped for an element or an attribute, at `at`; the new end, or NULL when the value is not
-# of the kind or does not end before `end`. Never touches a byte at or after `end`.
+# Append the text of `value`, escaped for an element or an attribute, at `at`; the new end, or NULL when the value is
+# not of the kind or does not end before `end`. Never touches a byte at or after `end`.
 cdef char *put_leaf(const Leaf *leaf, PyObject *value, char *at, const char *end) noexcept
 
 # The value of `length` bytes of raw markup between two tags or two quotes; a new reference, or NULL.

@@ -63,7 +63,7 @@ for _byte in b'&<>"':
     CLASSES[_byte] = SPECIAL
 
 
-# --- writing -----------------------------------------------------------------------------------------------------------
+# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 cdef char *put_leaf(const Leaf *leaf, PyObject *value, char *at, const char *end) noexcept:
@@ -158,7 +158,7 @@ cdef inline bint _is_bad_high(const uint8_t *byte, const uint8_t *stop) noexcept
     return byte[0] == 0xEF and byte[1] == 0xBF and byte[2] >= 0xBE
 
 
-# --- reading -----------------------------------------------------------------------------------------------------------
+# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 cdef PyObject *take_leaf(const Leaf *leaf, const char *text, Py_ssize_t length) noexcept:

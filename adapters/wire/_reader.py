@@ -36,7 +36,8 @@ def parse_xml(data: bytes) -> Element:
     1.0, and what exceeds RAIL_MESSAGE_BYTES_MAX, XML_DEPTH_MAX or XML_NODES_MAX.
 
     Raises:
-        CodecError: path "/"; rule SIZE, ENCODING, CHARACTER, DOCTYPE, PI, ENTITY, NAMESPACE, DEPTH, NODES or WELL_FORMED.
+        CodecError: path "/"; rule SIZE, ENCODING, CHARACTER, DOCTYPE, PI, ENTITY, NAMESPACE, DEPTH, NODES or
+            WELL_FORMED.
     """
     top = _Open(Start("", "", {}), [], [])
     stack = [top]

@@ -46,8 +46,8 @@ class XmlCodec(Generic[R]):
         """The message in UTF-8 with an XML declaration, in one line.
 
         Raises:
-            CodecError: path of the first field, in document order, that is MISSING, of the wrong KIND, or breaks the rule
-                of its kind (LENGTH, CHARACTER, CODE, FORMAT, SIGN, VERSION, VARIANT, DATE); path "/": SIZE.
+            CodecError: path of the first field, in document order, that is MISSING, of the wrong KIND, or breaks the
+                rule of its kind (LENGTH, CHARACTER, CODE, FORMAT, SIGN, VERSION, VARIANT, DATE); path "/": SIZE.
         """
         out = [DECLARATION]
         _write_node(self._root, record, out)
@@ -60,12 +60,13 @@ class XmlCodec(Generic[R]):
         """The record of a message; an absent optional field is None.
 
         Strict: the whole input is well-formed and within bounds, the elements are those of the table in its namespaces
-        and its order, and every value keeps the rule of its kind. Prefixes, comments, CDATA and white space between elements
-        are read as XML means them; schema location hints are passed over.
+        and its order, and every value keeps the rule of its kind. Prefixes, comments, CDATA and white space between
+        elements are read as XML means them; schema location hints are passed over.
 
         Raises:
-            CodecError: path of the field, or of the innermost element known to the table ("/" outside the root); rule as
-                for `write`, or DECIMALS, TIME, OFFSET, CONST, UNKNOWN, ORDER, REPEATED, NAMESPACE, MIXED, or one of `_scan`.
+            CodecError: path of the field, or of the innermost element known to the table ("/" outside the root); rule
+                as for `write`, or DECIMALS, TIME, OFFSET, CONST, UNKNOWN, ORDER, REPEATED, NAMESPACE, MIXED, or one
+                of `_scan`.
         """
         return tuple.__new__(self.record, _Reading(self._root).read(data))
 
@@ -85,7 +86,8 @@ class HeaderCodec(Generic[R]):
         """Exactly `length` bytes, each text padded with spaces on the right.
 
         Raises:
-            CodecError: name of the first field that is of the wrong KIND, MISSING, too long (LENGTH), or breaks its rule.
+            CodecError: name of the first field that is of the wrong KIND, MISSING, too long (LENGTH), or breaks
+                its rule.
         """
         out, slot = [], 0
         for field in self.spec.fields:

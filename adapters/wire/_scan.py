@@ -5,8 +5,9 @@ and character references. It refuses what could reach outside the message or mak
 entity, any processing instruction, another encoding, and whatever exceeds the bounds of `switch.limits`. Everything
 else that is not well-formed is refused too, namespaces included.
 
-A refusal is an InvalidValue whose rule is one of SIZE, ENCODING, CHARACTER, DOCTYPE, PI, ENTITY, NAMESPACE, DEPTH, NODES,
-WELL_FORMED; what comes first in the message speaks, but SIZE, ENCODING and CHARACTER are judged over the whole of it first.
+A refusal is an InvalidValue whose rule is one of SIZE, ENCODING, CHARACTER, DOCTYPE, PI, ENTITY, NAMESPACE, DEPTH,
+NODES, WELL_FORMED; what comes first in the message speaks, but SIZE, ENCODING and CHARACTER are judged over the whole
+of it first.
 """
 
 import re
@@ -20,7 +21,7 @@ __all__ = ["End", "Event", "Start", "Text", "events"]
 
 
 class Start(NamedTuple):
-    """An element opens. Attribute names are `local`, or `{namespace}local`; declarations of namespaces are not among them."""
+    """An element opens. Attribute names are `local`, or `{namespace}local`; declarations are not among them."""
 
     tag: str
     namespace: str  # "" = in none

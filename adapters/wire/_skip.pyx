@@ -134,7 +134,9 @@ cdef void _close(Skip *skip) noexcept:
 cdef bint _end_tag(Skip *skip) noexcept:
     cdef Name *name = &skip.open[skip.count - 1]
     skip.at += 2
-    if skip.end - skip.at <= name.length or memcmp(skip.at, name.start, name.length) != 0 or skip.at[name.length] != 0x3E:
+    if skip.end - skip.at <= name.length or skip.at[name.length] != 0x3E:
+        return False
+    if memcmp(skip.at, name.start, name.length) != 0:
         return False
     skip.at += name.length + 1
     _close(skip)

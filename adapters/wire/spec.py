@@ -18,7 +18,9 @@ class Kind(IntEnum):
     COUNT = 5  # int >= 0, plain digits
     UETR = 6  # str, lower-case UUIDv4
     DATE_TIME = 7  # int, Unix ms; written YYYY-MM-DDTHH:MM:SS.mmm+08:00, read with any offset or Z (none = +08:00)
-    LOCAL_TIME = 8  # int, Unix ms; written YYYY-MM-DDTHH:MM:SS Hong Kong time, no offset (dcep samples); ms are dropped; read as DATE_TIME
+    LOCAL_TIME = (
+        8  # int, Unix ms; written YYYY-MM-DDTHH:MM:SS, Hong Kong time, no offset or ms (dcep); read as DATE_TIME
+    )
     DATE = 9  # str, YYYY-MM-DD, a day that exists
     HEADER_DATE = 10  # headers only: str, yyyyMMdd, a day that exists
     HEADER_TIME = 11  # headers only: str, HHmmss, 000000..235959
@@ -30,8 +32,8 @@ class Field(NamedTuple):
     `at` is the path below the root: 'GrpHdr/MsgId', 'CdtTrfTxInf/IntrBkSttlmAmt/@Ccy'. Fields stand in document
     order; an optional group is written only when one of its fields has a value, and its constants go with it.
 
-    `required`: a field is required in every message, so its groups are too; an attribute or a constant is required where
-    its element or group is. An amount may be 0 here: whether money may be is for the domain to say.
+    `required`: a field is required in every message, so its groups are too; an attribute or a constant is required
+    where its element or group is. An amount may be 0 here: whether money may be is for the domain to say.
     """
 
     name: str  # of the record's attribute; unique in a spec

@@ -174,6 +174,8 @@ class Payments:
             raise kept
         payment = await self._ask(hold)
         self._watch.nudge(instruction.participant)
+        if quote is not None and payment.state.final:
+            self._quotes.used(quote)
         return Submitted(payment, False)
 
     async def _ask(self, hold: Hold) -> Payment:

@@ -1,5 +1,6 @@
 """Quotes: make one from the best provider that has headroom, and hold a payment to it."""
 
+import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -10,13 +11,14 @@ from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money, Rate, Rounding, convert
 from switch.domain.party import Place, Scheme
 from switch.domain.quote import Quote, QuoteState, mismatch
-from switch.errors import Refused
+from switch.errors import Refused, StoreUnavailable
 from switch.limits import AMOUNT_MINOR_MAX, QUOTE_MS_DEFAULT
 from switch.ports import Clock, ParticipantStore, QuoteStore
 from switch.routing import RouterHolder
 
 __all__ = ["Fee", "QuoteRequest", "Quotes"]
 
+_ENDED_AT_ONCE = 64  # holds ended side by side
 _KEPT_MAX = 10_000  # quotes remembered by this process: saves the payment one read
 
 
@@ -53,6 +55,8 @@ class Quotes:
         self._clock = clock
         self._life_ms = life_ms
         self._kept: OrderedDict[str, Quote] = OrderedDict()
+        self._used: list[Quote] = []
+        self._ending: asyncio.Task[None] | None = None
 
     async def create(self, request: QuoteRequest) -> Quote:
         """Lock a price at the best provider that has headroom. Each call makes another quote.
@@ -132,6 +136,22 @@ class Quotes:
             )
         )
         return instruction._replace(credit=quote.credit, quote_id=quote.id)
+
+    def used(self, quote: Quote) -> None:
+        """The payment of this quote has ended: the provider's hold need not wait for the expiry. Off the path."""
+        self._used.append(quote)
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end_used())
+
+    async def _end_used(self) -> None:
+        try:
+            while self._used:
+                batch, self._used = self._used[:_ENDED_AT_ONCE], self._used[_ENDED_AT_ONCE:]
+                await self._store.end_quotes(batch)
+        except StoreUnavailable:
+            self._used.clear()  # their expiry ends them
+        finally:
+            self._ending = None
 
     # --- price -------------------------------------------------------------------------------------------------------
     async def _check_participant(self, participant_id: str) -> None:

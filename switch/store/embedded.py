@@ -11,6 +11,7 @@ when both are killed at once, everything that was acknowledged is in the append-
 import asyncio
 import fcntl
 import hashlib
+import logging
 import os
 import subprocess
 import sys
@@ -36,6 +37,8 @@ MONEY_SETTINGS: Final = (
     *("--save", "", "--maxmemory-policy", "noeviction"),
 )
 _POLL_S: Final = 0.01
+_GUARD_S: Final = 0.1
+_LOG: Final = logging.getLogger("bayswitch.store")
 _SOCKET_PATH_BYTES_MAX: Final = 100  # sun_path has 108 on Linux, 104 on macOS
 # Run by a bare interpreter that becomes the server: asks the kernel to end it with its parent, and checks that the
 # parent did not end before it asked. A preexec_fn would do the same and is unsafe once there are threads.
@@ -133,6 +136,19 @@ class EmbeddedValkey:
         self.socket_path.unlink(missing_ok=True)
         listen = ("--port", "0", "--unixsocket", str(self.socket_path), "--unixsocketperm", "700")
         self._process = spawn_server(self.data_dir, *listen, keep_fd=lock)
+
+    async def guard(self) -> None:
+        """Start the server again whenever it ends under us, until cancelled. Nothing acknowledged is lost with it."""
+        while True:
+            await asyncio.sleep(_GUARD_S)
+            if self._process is None or self._process.poll() is None:
+                continue
+            _LOG.critical("the server of %s ended by itself (%s): starting it again", self.data_dir, self._process.returncode)
+            self._process = None
+            try:
+                await self.start()
+            except ConfigError as error:
+                _LOG.critical("%s", error)
 
     async def _answers(self) -> bool:
         client = Redis(unix_socket_path=str(self.socket_path), retry=Retry(NoBackoff(), 0), socket_timeout=1)

@@ -1,5 +1,6 @@
 """A store from its settings: a server of the caller's, or our own in the data directory."""
 
+import asyncio
 from pathlib import Path
 
 from switch.errors import ConfigError
@@ -24,14 +25,17 @@ class Store:
         self.quotes = Quotes(server, keys)
         self.participants = Participants(server, keys)
         self._server = server
-        self._embedded = embedded
+        self.embedded = embedded  # None when the server is the caller's
+        self._guard = asyncio.create_task(embedded.guard()) if embedded is not None else None
 
     async def close(self) -> None:
         """End what runs, close the links, and stop the server if it is ours. May be repeated."""
         await self.payments.close()
         await self._server.close()
-        if self._embedded is not None:
-            await self._embedded.stop()
+        if self._guard is not None:
+            self._guard.cancel()
+        if self.embedded is not None:
+            await self.embedded.stop()
 
 
 async def open_store(url: str, *, shards: int, durability: str, data_dir: Path, namespace: str = "") -> Store:

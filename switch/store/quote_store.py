@@ -5,6 +5,9 @@ hold, then quote; and at the end, quote, then hold. A crash between leaves a hol
 released when it is due; never a usable quote without a hold.
 """
 
+import asyncio
+import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgpack
@@ -65,6 +68,21 @@ class Quotes:
             return None
         body, state, uetr = found
         return unpack_quote(body), QuoteState(state.decode()), uetr.decode()
+
+    async def end_quotes(self, quotes: Sequence[Quote]) -> None:
+        """Look at these now, not when they expire: their payments have ended. Safe to repeat; an open one stays."""
+        now_ms = time.time_ns() // 1_000_000  # only says when to look again; what decides is the server's clock
+        await asyncio.gather(
+            *(
+                self._end(
+                    self._keys.shard_of(quote.provider),
+                    f"{quote.participant}/{quote.id}",
+                    [quote.provider, quote.credit.asset.name, quote.credit.amount_minor, quote.expiry_time_ms],
+                    now_ms,
+                )
+                for quote in quotes
+            )
+        )
 
     async def release_quotes(self, now_ms: int, count: int) -> int:
         """End the holds of quotes that expired unused or whose payment aborted; book those that paid. How many.

@@ -1,6 +1,7 @@
 """The service over the real store: what is answered again is the same bytes, whoever kept it and however it ended."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from switch.domain.money import Asset, Rate
 from switch.errors import RailRejected, RailSilent
 from switch.store import open_store
 from tests.api.support import Api, refusal, serving, submit_request
-from tests.fakes import NOON_MS, PARTICIPANTS, Ports, World
+from tests.fakes import PARTICIPANTS, Ports, World
 
 
 @pytest.fixture
@@ -26,10 +27,11 @@ async def api(valkey_url: str, tmp_path: Path) -> AsyncIterator[Api]:
     try:
         for participant in PARTICIPANTS:
             await store.participants.create_participant(participant, "OPERATOR", "test")
-        rate = Rate(9_259, 10_000)
-        await store.participants.set_rate("FXONE", Asset.HKD, Asset.CNY, rate, "OPERATOR", "test", NOON_MS)
+        now_ms = time.time_ns() // 1_000_000  # the server has a clock of its own
+        rate = Rate(100, 103)
+        await store.participants.set_rate("FXONE", Asset.MOP, Asset.HKD, rate, "OPERATOR", "test", now_ms)
         ports = Ports(store.payments, store.quotes, store.participants)
-        async with serving(World(ports=ports, fees={"strict": Fee(100, 50)})) as running:
+        async with serving(World(now_ms=now_ms, ports=ports, fees={"mop": Fee(100, 50)})) as running:
             yield running
     finally:
         await store.close()
@@ -65,24 +67,16 @@ async def test_a_payment_in_doubt(api: Api) -> None:
 async def test_a_payment_with_a_quote(api: Api) -> None:
     alfa = api.caller()
     wanted = quote_pb2.CreateQuoteRequest(
-        debit=common_pb2.Money(asset="HKD", amount_minor=10_000),
-        other_asset="CNY",
-        debtor_place=common_pb2.PLACE_HK,
-        creditor_place=common_pb2.PLACE_CN,
-        creditor_scheme=common_pb2.SCHEME_ALIPAY_LOGIN,
+        debit=common_pb2.Money(asset="MOP", amount_minor=10_000),
+        other_asset="HKD",
+        debtor_place=common_pb2.PLACE_MO,
+        creditor_place=common_pb2.PLACE_HK,
+        creditor_scheme=common_pb2.SCHEME_MOBILE,
     )
     quote = (await alfa.call(alfa.quotes.CreateQuote, wanted)).quote
-    account = common_pb2.Account(scheme=common_pb2.SCHEME_ALIPAY_LOGIN, value="13800138000")
-    payment = await twice(
-        api,
-        submit_request(
-            debit=quote.debit,
-            credit=quote.credit,
-            quote_id=quote.quote_id,
-            purpose="SALARY",
-            creditor=common_pb2.Party(name="李雷", place=common_pb2.PLACE_CN, account=account),
-        ),
-    )
+    request = submit_request(debit=quote.debit, credit=quote.credit, quote_id=quote.quote_id)
+    request.debtor.place = common_pb2.PLACE_MO
+    payment = await twice(api, request)
     assert len(payment.entries) == 5
     used = (await alfa.call(alfa.quotes.GetQuote, quote_pb2.GetQuoteRequest(quote_id=quote.quote_id))).quote
     assert (used.state, used.uetr) == (quote_pb2.QUOTE_STATE_USED, payment.uetr)

@@ -1,6 +1,7 @@
 """Our own server: started once per directory, found again, never two on one file, gone with us, its data not."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from switch.domain.payment import State
-from switch.errors import ConfigError
+from switch.errors import ConfigError, StoreUnavailable
 from switch.store import EmbeddedValkey, Store, open_store
 from tests.store.builders import ACK, NOW_MS, hold, join, until
 
@@ -36,6 +37,28 @@ async def test_a_second_start_on_the_directory_finds_the_data(embedded_dir: Path
     assert (await again.payments.commit(reserved, ACK, NOW_MS)).state is State.COMMITTED
     await again.close()
     assert os.stat(embedded_dir).st_mode & 0o077 == 0
+
+
+async def test_a_server_that_ends_under_us_is_started_again_with_its_data(embedded_dir: Path) -> None:
+    """No restart of the switch: calls meanwhile fail as StoreUnavailable, then everything acknowledged is there."""
+    store = await opened(embedded_dir)
+    try:
+        await join(store)
+        reserved = hold(100)
+        await store.payments.prepare(reserved, "")
+        assert store.embedded is not None
+        before = store.embedded.pid
+        os.kill(before, signal.SIGKILL)
+        found = None
+        async with asyncio.timeout(20):
+            while found is None:
+                with contextlib.suppress(StoreUnavailable):
+                    found = await store.payments.get(reserved.participant, reserved.uetr)
+                await asyncio.sleep(0.01)
+        assert found.state is State.PREPARED
+        assert store.embedded.pid != before
+    finally:
+        await store.close()
 
 
 async def test_two_of_us_share_one_server_and_its_owner_stops_it(embedded_dir: Path) -> None:
@@ -92,7 +115,7 @@ from tests.store.builders import ACK, NOW_MS, hold, join
 async def main():
     store = await open_store("", shards=1, durability="fsync", data_dir=Path(sys.argv[1]))
     await join(store, cap_minor=10**9)
-    print(store._embedded.pid, flush=True)
+    print(store.embedded.pid, flush=True)
     while True:
         reserved = hold(1)
         await store.payments.prepare(reserved, "")

@@ -126,6 +126,20 @@ async def test_a_used_quotes_hold_follows_its_payment(store: Store, end: str, us
     assert await reserved(store) == (0, used)
 
 
+async def test_a_paid_quote_can_be_ended_before_it_expires_an_open_one_cannot(store: Store) -> None:
+    priced = await offer(store)
+    await store.quotes.end_quotes([priced])
+    assert await reserved(store) == (900, 900)
+    paid = hold(quote=priced)
+    await store.payments.prepare(paid, priced.id)
+    await store.quotes.end_quotes([priced])
+    assert await reserved(store) == (900, 900)
+    await store.payments.commit(paid, ACK, NOW_MS)
+    for _ in range(2):  # a repeat changes nothing
+        await store.quotes.end_quotes([priced])
+        assert await reserved(store) == (0, 900)
+
+
 async def test_a_refusal_by_cap_or_limit_leaves_the_quote_open(store: Store) -> None:
     priced = await offer(store)
     over = hold(quote=priced, charges=(charge(2, 1),))

@@ -1,4 +1,6 @@
-"""The plain and the compiled twin side by side: generated messages, mutated bytes, one verdict. The rails' tests use it too.
+"""The plain and the compiled twin side by side: generated messages, mutated bytes, one verdict.
+
+The rails' tests use it too:
 
     assert_twins_agree(PACS008, CreditTransfer, None, 100_000)
 
@@ -31,8 +33,10 @@ Generator = Callable[[random.Random], Any]
 
 # Markup that changes the meaning, or only the form, of what stands around it.
 _SNIPPETS = (
-    b"<!-- c -->", b"<![CDATA[x]]>", b"<?p i?>", b"&amp;", b"&#65;", b"&#x4e2d;", b"&x;", b"&#0;", b"]]>", b"\r\n", b"\t ", b" ",
-    b"<A/>", b"</A>", b"<", b">", b"&", b'"', b"=", b"\x00", b"\x7f", b"\xc2\x85", b"\xef\xbf\xbe", b"\xed\xa0\x80", b"\xff",
+    b"<!-- c -->", b"<![CDATA[x]]>", b"<?p i?>", b"&amp;", b"&#65;", b"&#x4e2d;", b"&x;", b"&#0;", b"]]>",
+    b"\r\n", b"\t ", b" ",
+    b"<A/>", b"</A>", b"<", b">", b"&", b'"', b"=", b"\x00", b"\x7f", b"\xc2\x85", b"\xef\xbf\xbe",
+    b"\xed\xa0\x80", b"\xff",
     b' xmlns="u"', b' xmlns:p="u"', b"p:", b' x="1"', b"0", b"-", b".", "　".encode(), b"\xef\xbb\xbf",
 )  # fmt: skip
 _TEXT_ALPHABET = "ABCXYZabcxyz0189 .,-/+'\"&<>éßñ陳大文香港澳門𠮷😀"
@@ -71,8 +75,8 @@ def assert_twins_agree(
     seed: int | None = None,
 ) -> None:
     """`count` generated records: same bytes from both, and back the same record from both; of `mutated_share` of the
-    messages one mutation, with the same verdict from both. `generator` makes a record of a random.Random; None = from the
-    spec."""
+    messages one mutation, with the same verdict from both. `generator` makes a record of a random.Random; None =
+    from the spec."""
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     rng = random.Random(seed)
     make = generator or _generator(spec, record)
@@ -103,7 +107,7 @@ def _generator(spec: XmlSpec | HeaderSpec, record: type[Any]) -> Generator:
 
 
 def random_record(spec: XmlSpec, record: type[Any], rng: random.Random) -> Any:
-    """A record that can be written: half of the optional elements are absent, and an attribute goes with its element."""
+    """A record that can be written: half of the optional elements are absent, attributes go with elements."""
     return _maker(spec, record)(rng)
 
 
@@ -182,8 +186,8 @@ def _random_number(rng: random.Random, most: int) -> int:
 
 
 def mutations(data: bytes, rng: random.Random) -> Iterator[bytes]:
-    """Without end: `data` with one to three things done to it: a bit or byte changed, a run deleted, doubled or moved, two
-    neighbours swapped, markup put in, the end cut off."""
+    """Without end: `data` with one to three things done to it: a bit or byte changed, a run deleted, doubled or moved,
+    two neighbours swapped, markup put in, the end cut off."""
     while True:
         mutant = data
         for _ in range(rng.choice((1, 1, 1, 2, 3))):

@@ -1,4 +1,4 @@
-"""A sample table with every kind and every shape: groups required and optional, attributes, constants, nested namespaces."""
+"""A sample table with every kind and shape: groups required and optional, attributes, constants, nested namespaces."""
 
 from typing import NamedTuple
 

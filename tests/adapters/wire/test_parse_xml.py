@@ -20,7 +20,8 @@ POLICY = {"SIZE", "ENCODING", "DOCTYPE", "PI", "DEPTH", "NODES"}
 
 DOCUMENTS = (
     "<a/>",
-    "<?xml version='1.0' encoding='utf-8' standalone='yes' ?>\r\n<a b='1' c=\"2\"><!-- x -->t<b/>u<![CDATA[<&]]>v</a>\n<!--e-->",
+    "<?xml version='1.0' encoding='utf-8' standalone='yes' ?>\r\n"
+    "<a b='1' c=\"2\"><!-- x -->t<b/>u<![CDATA[<&]]>v</a>\n<!--e-->",
     '<p:a xmlns:p="urn:p" xmlns="urn:d" p:x="1" x="2"><b/><p:c xmlns=""><d/></p:c><e xml:lang="en"/></p:a>',
     "<a>&lt;&gt;&amp;&quot;&apos;&#65;&#x4e2d;&#13;\r\n\r\t</a>",
     "<a x='&lt;&#10;\n\t&quot;'>陳大文</a>",

@@ -1,4 +1,4 @@
-"""Ignored elements: passed over by the compiled twin itself when they look like a signature, by the same rules always."""
+"""Ignored elements: passed over by the compiled twin itself when they look like a signature, by the same rules."""
 
 import random
 from typing import Any, NamedTuple

@@ -118,7 +118,7 @@ def test_one_verdict_on_times(moment: Any, fraction: str, offset: str) -> None:
 
 
 def test_a_sound_message_never_needs_the_plain_twin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiled road is really taken: with the plain twin's methods gone, every message in the table's form goes through."""
+    """The compiled road is really taken: with the plain twin's methods gone, every sound message goes through."""
     rng = random.Random(7)
     monkeypatch.delattr(_reference.XmlCodec, "write")
     monkeypatch.delattr(_reference.XmlCodec, "read")

@@ -1,0 +1,117 @@
+"""The client of a push rail (kit.push_codec): links, inbound payments, and what an abort may promise.
+
+PushRail("name", codec, options)
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Generic, TypeVar
+
+from adapters.kit.inbound import InboundDesk
+from adapters.kit.link import Link
+from adapters.kit.module import RailOptions
+from adapters.kit.push_codec import AGENT_UNKNOWN, FORMAT, PushCodec, Transfer
+from switch.domain.payment import Hold, Payment
+from switch.errors import CodecError
+from switch.limits import CLOCK_SKEW_MS_MAX
+from switch.ports import Enquiry, InboundHandler, Outcome, RailAck
+
+__all__ = ["PushRail", "wall_ms"]
+
+T = TypeVar("T", bound=Transfer)
+
+
+def wall_ms() -> int:
+    """Unix milliseconds, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class PushRail(Generic[T]):
+    """ports.Rail over one pipelined link to a push rail."""
+
+    def __init__(
+        self, name: str, codec: PushCodec[T], options: RailOptions, now_ms: Callable[[], int] = wall_ms
+    ) -> None:
+        self.name = name
+        self._codec = codec
+        self._institution = options.institution
+        self._valid_ms = options.message_valid_ms
+        self._now_ms = now_ms
+        self._desk = InboundDesk(name)
+        # Enquiries have ids of their own: a process, then a count.
+        self._id_prefix, self._ids = f"E{secrets.token_hex(8)}", count()
+        self.link = Link(
+            name,
+            options.host,
+            options.port,
+            connections=options.connections,
+            correlate=codec.correlate,
+            on_unsolicited=self._inbound,
+        )
+
+    async def start(self) -> None:
+        """As ports.Rail."""
+        await self.link.start()
+
+    async def close(self) -> None:
+        """As ports.Rail."""
+        await self._desk.close()
+        await self.link.close()
+
+    async def prepare(self, hold: Hold, budget_ms: int) -> RailAck:
+        """As ports.Rail. The bytes depend on the hold alone, so a repeat is the same message.
+
+        An answer that says "not final yet" ends the wait at once as RailSilent: only an enquiry can tell.
+        """
+        payload = self._codec.encode_transfer(hold, self._institution)
+        answer = await self.link.request(self._codec.payment_key(hold.uetr), payload, budget_ms)
+        return self._codec.read_ack(answer, hold.uetr)
+
+    async def enquire(self, hold: Hold, budget_ms: int) -> Enquiry:
+        """As ports.Rail."""
+        message_id = f"{self._id_prefix}{next(self._ids):012d}"
+        payload = self._codec.encode_request(hold.uetr, self._institution, message_id, self._now_ms())
+        answer = await self.link.request(self._codec.enquiry_key(hold.uetr), payload, budget_ms)
+        return self._codec.read_enquiry(answer, hold.uetr)
+
+    async def abort(self, hold: Hold, budget_ms: int) -> Enquiry:
+        """As ports.Rail. A push rail has no cancel: what keeps the payment unpaid is the age of its message.
+
+        Our message carries the time the hold was prepared, so once that is older than the rail takes (its clock may be
+        behind ours) "never seen" is true for ever. Asked earlier, the answer is WORKING.
+        """
+        answer = await self.enquire(hold, budget_ms)
+        age_ms = self._now_ms() - hold.prepared_time_ms
+        if answer.outcome is Outcome.NEVER_SEEN and age_ms <= self._valid_ms + CLOCK_SKEW_MS_MAX:
+            return Enquiry(Outcome.WORKING)
+        return answer
+
+    def listen(self, handler: InboundHandler) -> None:
+        """As ports.Rail."""
+        self._desk.listen(handler)
+
+    def _inbound(self, payload: bytes) -> None:
+        """A payment from the rail. One that cannot be read is left unanswered: the rail asks again, and shows it."""
+        try:
+            transfer = self._codec.read_transfer(payload)
+        except CodecError:
+            self.link.dropped += 1
+            return
+        if transfer.creditor_agent != self._institution:
+            self._refuse(transfer, AGENT_UNKNOWN)
+            return
+        try:
+            instruction = self._codec.instruction_of(transfer)
+        except CodecError:
+            self._refuse(transfer, FORMAT)
+            return
+
+        def answer(payment: Payment) -> None:
+            self.link.send(self._codec.answer_inbound(transfer, payment, self._institution, self._now_ms()))
+
+        self._desk.take(instruction, answer)
+
+    def _refuse(self, transfer: T, code: str) -> None:
+        self.link.send(self._codec.refuse_inbound(transfer, code, self._institution, self._now_ms()))

@@ -1,0 +1,357 @@
+"""The mock of a push rail: a hub and all the institutions behind it, with accounts, proxies, limits and faults.
+
+A rail gives its codec (pure functions) and its seed; de-duplication, the rules and their order, batches, status
+enquiries and payments of the rail's own are here. Refusals are ISO external status reasons (rails.md F3).
+"""
+
+import asyncio
+import unicodedata
+import uuid
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+from adapters.kit.books import Account, AccountState, Limit, PaymentStatus, Record
+from adapters.kit.control import ControlServer
+from adapters.kit.faults import Fault, FaultKind, FaultTable, Operation
+from adapters.kit.inbound import Outgoing
+from adapters.kit.mock_server import MockServer, Reply
+from adapters.kit.module import SimulatorOptions
+from adapters.kit.push_client import wall_ms
+from adapters.kit.push_codec import (
+    ACCEPTED,
+    AGENT_OFFLINE,
+    AGENT_UNKNOWN,
+    DUPLICATE,
+    EXPIRED,
+    FORMAT,
+    ISO_REASONS,
+    NEVER_SEEN,
+    Answer,
+    Debit,
+    HubCodec,
+    Order,
+    Question,
+    Told,
+)
+from adapters.kit.seed import load_seed
+from switch.domain.identifiers import parse_uetr
+from switch.domain.money import Asset
+from switch.domain.party import Place, Scheme
+from switch.errors import CodecError, ConfigError, InvalidValue
+from switch.limits import CLOCK_SKEW_MS_MAX
+
+__all__ = ["PushSimulator", "batch_ms_of", "same_name"]
+
+INBOUND_BUDGET_MS: Final = 10_000
+BATCH_MS_MAX: Final = 120_000
+_LIMIT_CODE: Final = {
+    Limit.TXN: "AM02", Limit.DAY: "AM14", Limit.YEAR: "AM14", Limit.BALANCE: "AM14", Limit.FUNDS: "AM04",
+}  # fmt: skip
+_STATE_CODE: Final = {AccountState.OPEN: "", AccountState.CLOSED: "AC04", AccountState.BLOCKED: "AC06"}
+_BATCHED: Final = "batched:"
+# Answers are not signed yet (the place for the signature is AppHdr/Sgntr), so that fault cannot be shown.
+_FAULTS: Final = frozenset(FaultKind) - {FaultKind.BAD_SIGNATURE}
+
+
+T = TypeVar("T")
+
+
+def same_name(one: str, other: str) -> bool:
+    """The payee check: names are compared with compatibility forms, case and runs of space folded."""
+    return one == other or _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def batch_ms_of(account: Account) -> int:
+    """0 for a real-time account; else how long its institution takes to credit it.
+
+    An institution that is not real-time says so in the tier of its accounts: `tier = "batched:3000"`. It takes a payment
+    at once, answers that it is at work on it, and credits it in the next batch; an enquiry tells when.
+
+    Raises:
+        ConfigError: a tier that begins so, and is no count of milliseconds.
+    """
+    if not account.tier.startswith(_BATCHED):
+        return 0
+    text = account.tier.removeprefix(_BATCHED)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= BATCH_MS_MAX):
+        raise ConfigError(f"seed: a batched account says batched:MS, 1 to {BATCH_MS_MAX}")
+    return int(text)
+
+
+# --- the hub ---------------------------------------------------------------------------------------------------------
+class PushSimulator(Generic[T]):
+    """adapters.kit.module.Simulator of a push rail. De-duplicates on the UETR: a repeat gets the first outcome."""
+
+    def __init__(
+        self,
+        options: SimulatorOptions,
+        codec: HubCodec[T],
+        *,
+        seed: Path,
+        prefix: str,
+        now_ms: Callable[[], int] = wall_ms,
+    ) -> None:
+        """`seed` is the rail's own, used when the options name none; `prefix` begins the hub's references."""
+        self._codec = codec
+        self._institution = options.institution
+        self._valid_ms = options.message_valid_ms
+        self._prefix = prefix
+        self._now_ms = now_ms
+        self.books = load_seed(options.seed or seed)
+        self._batch_ms = {a.key: ms for a in self.books.accounts.values() if (ms := batch_ms_of(a))}
+        self._batches: set[asyncio.TimerHandle] = set()
+        self.faults = FaultTable(supported=_FAULTS, codes=ISO_REASONS)
+        self._server = MockServer(options.host, options.port, self._handle, self.faults)
+        self._control = ControlServer(
+            options.host, options.control_port, self.faults, self.books, self._inbound, self._server.trace
+        )
+        self._outgoing: Outgoing[tuple[PaymentStatus, str]] = Outgoing(self._server.push)
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    @property
+    def control_port(self) -> int:
+        return self._control.port
+
+    async def start(self) -> None:
+        """Bind both ports."""
+        await self._server.start()
+        await self._control.start()
+
+    async def close(self) -> None:
+        """Hang up on everybody; the books are gone with the process."""
+        for batch in self._batches:
+            batch.cancel()
+        self._batches.clear()
+        await self._outgoing.close()
+        await self._control.close()
+        await self._server.close()
+
+    # --- what comes in -----------------------------------------------------------------------------------------------
+    def _handle(self, payload: bytes) -> Reply | None:
+        try:
+            message = self._codec.read_message(payload)
+            if isinstance(message, Order):
+                return self._order(message)
+            if isinstance(message, Question):
+                return self._question(message.uetr)
+        except CodecError:
+            return self._unreadable(payload)
+        if isinstance(message, Answer):
+            self._answered(message)
+        return None  # a message this hub does not know goes nowhere
+
+    def _order(self, order: Order) -> Reply:
+        account = self._find(order)
+        fault = self.faults.take(Operation.PREPARE, self.books.mark(account))
+        uetr, digest = order.uetr, _digest(order.body)
+        seen = self.books.payments.get(uetr)
+        if seen is not None:
+            return Reply((self._repeat(seen, digest),), _delivery(fault))
+        if fault is not None and fault.kind is FaultKind.SILENT:
+            return Reply((), fault)
+        now_ms = self._now_ms()
+        code = _forced(fault) or self._check(order, account, now_ms)
+        key = account.key if account else None
+        working = Record(uetr, digest, PaymentStatus.WORKING, "", "", key, order.asset, order.amount_minor, now_ms)
+        if code or key is None:
+            return Reply((self._say(self._refused(working, code)),), fault)
+        if fault is not None and fault.kind is FaultKind.SLOW:
+            self.books.keep(working)
+            return Reply((), fault, finish=lambda: (self._say(self._settle(working)),))
+        if batch_ms := self._batch_ms.get(key):
+            self.books.keep(working)
+            self._later(batch_ms, working)
+            return Reply((self._say(working),), fault)
+        return Reply((self._say(self._paid(working)),), fault)
+
+    def _paid(self, working: Record) -> Record:
+        paid = working._replace(
+            status=PaymentStatus.DONE, code=ACCEPTED, reference=self.books.next_reference(self._prefix)
+        )
+        self.books.book(paid)
+        return paid
+
+    def _refused(self, working: Record, code: str) -> Record:
+        refused = working._replace(status=PaymentStatus.REFUSED, code=code)
+        self.books.keep(refused)
+        return refused
+
+    def _settle(self, working: Record) -> Record:
+        """End what was accepted before: paid, unless what was paid meanwhile has used up the account's limits."""
+        assert working.account is not None
+        account = self.books.accounts[working.account]
+        limit = self.books.breaks(account, working.asset, working.amount_minor, working.time_ms)
+        return self._refused(working, _LIMIT_CODE[limit]) if limit else self._paid(working)
+
+    def _later(self, batch_ms: int, working: Record) -> None:
+        def run() -> None:
+            self._batches.discard(batch)
+            self._settle(working)
+
+        batch = asyncio.get_running_loop().call_later(batch_ms / 1000, run)
+        self._batches.add(batch)
+
+    def _repeat(self, seen: Record, digest: bytes) -> bytes:
+        """A UETR that came before: its first outcome, or a refusal when the body is another one."""
+        if seen.digest != digest:
+            return self._refuse(seen.uetr, DUPLICATE)
+        return self._say(seen)
+
+    def _question(self, uetr: str) -> Reply:
+        fault = self.faults.take(Operation.ENQUIRE)
+        seen = self.books.payments.get(uetr)
+        now_ms = self._now_ms()
+        told = _told(seen, now_ms) if seen else Told(uetr, PaymentStatus.REFUSED, NEVER_SEEN, "", now_ms)
+        return Reply((self._codec.tell_asker(told, self._institution),), fault)
+
+    def _unreadable(self, payload: bytes) -> Reply | None:
+        """A message that breaks the format. A transfer whose UETR still stands is refused, and stays refused."""
+        found = self._codec.transfer_seen(payload)
+        if found is None:
+            return None
+        uetr, digest = found[0], _digest(found[1])
+        try:
+            parse_uetr(uetr)
+        except InvalidValue:
+            return Reply((self._refuse(uetr, FORMAT),))  # no id to keep it under
+        seen = self.books.payments.get(uetr)
+        if seen is not None:
+            return Reply((self._repeat(seen, digest),))
+        unknown = Record(uetr, digest, PaymentStatus.WORKING, "", "", None, Asset.HKD, 0, self._now_ms())
+        return Reply((self._say(self._refused(unknown, FORMAT)),))
+
+    # --- the rules, in this order ------------------------------------------------------------------------------------
+    def _check(self, order: Order, account: Account | None, now_ms: int) -> str:
+        """The code an order is refused with, "" when it is paid."""
+        age_ms = now_ms - order.created_ms
+        if age_ms > self._valid_ms:
+            return EXPIRED
+        if age_ms < -CLOCK_SKEW_MS_MAX:
+            return FORMAT  # from the future
+        if order.agent and order.agent not in self.books.institutions:
+            return AGENT_UNKNOWN
+        if account is None:
+            return "BE23" if order.proxy else "AC01"
+        if state := _STATE_CODE[account.state]:
+            return state
+        if order.asset not in account.assets:
+            return "AM03"
+        if order.checked_name is not None and not same_name(order.checked_name, account.holder):
+            return "BE01"
+        limit = self.books.breaks(account, order.asset, order.amount_minor, now_ms)
+        return _LIMIT_CODE[limit] if limit else ""
+
+    def _find(self, order: Order) -> Account | None:
+        """The account an order is for: by number at its agent, or by proxy, at the default agent unless one is named."""
+        if order.proxy:
+            return self.books.by_proxy(order.proxy, order.address, order.agent)
+        return self.books.account(order.agent, order.address)
+
+    # --- what goes out -----------------------------------------------------------------------------------------------
+    def _say(self, record: Record) -> bytes:
+        return self._codec.tell_payer(_told(record, self._now_ms()), self._institution)
+
+    def _refuse(self, uetr: str, code: str) -> bytes:
+        """A refusal that leaves the first outcome as it is."""
+        told = Told(uetr, PaymentStatus.REFUSED, code, "", self._now_ms())
+        return self._codec.tell_payer(told, self._institution)
+
+    # --- payments of the rail's own, to us ---------------------------------------------------------------------------
+    async def _inbound(self, call: dict[str, Any]) -> dict[str, Any]:
+        """Control call: institution, number (who pays), amount_minor, asset, scheme, creditor, name, place.
+
+        Optional: uetr, end_to_end_id, purpose, remark, budget_ms. Answers with uetr, outcome (done, refused, working) and
+        code. A payment that is still working goes on being sent until it is answered.
+        """
+        account = self.books.account(call["institution"], call["number"])
+        if account is None:
+            raise InvalidValue("CONTROL", "no such account on this rail")
+        uetr = call.get("uetr") or str(uuid.uuid4())
+        debit = Debit(
+            uetr=uetr,
+            end_to_end_id=call.get("end_to_end_id") or f"E2E-{uetr.replace('-', '')[:24]}",
+            account=account,
+            asset=Asset[call["asset"]],
+            amount_minor=int(call["amount_minor"]),
+            scheme=Scheme[call["scheme"]],
+            address=call["creditor"],
+            name=call["name"],
+            place=Place[call["place"]],
+            purpose=call.get("purpose", ""),
+            remark=call.get("remark", ""),
+            created_ms=self._now_ms(),
+        )
+        return {"uetr": uetr, **await self._pay_switch(debit, int(call.get("budget_ms", INBOUND_BUDGET_MS)))}
+
+    async def _pay_switch(self, debit: Debit, budget_ms: int) -> dict[str, str]:
+        """Set the money aside and send the payment; a repeat of one that runs waits for the same answer."""
+        account, uetr = debit.account, debit.uetr
+        seen = self.books.payments.get(uetr)
+        if seen is None:
+            limit = self.books.breaks(account, debit.asset, -debit.amount_minor, debit.created_ms)
+            if debit.asset not in account.assets or limit:
+                return {"outcome": str(PaymentStatus.REFUSED), "code": _LIMIT_CODE[limit] if limit else "AM03"}
+        payload = self._codec.write_transfer(self._outbound(debit))
+        if seen is None:
+            self.books.keep(
+                Record(
+                    uetr, _digest(payload), PaymentStatus.WORKING, "", "", account.key, debit.asset,
+                    -debit.amount_minor, debit.created_ms,
+                )
+            )  # fmt: skip
+            self.books.hold(account, debit.asset, debit.amount_minor)
+        elif seen.status is not PaymentStatus.WORKING:
+            return {"outcome": str(seen.status), "code": seen.code}
+        outcome = await self._outgoing.push(uetr, payload, budget_ms)
+        status, code = outcome or (PaymentStatus.WORKING, "")
+        return {"outcome": str(status), "code": code}
+
+    def _outbound(self, debit: Debit) -> T:
+        return self._codec.transfer_to_switch(debit, self._institution)
+
+    def _answered(self, answer: Answer) -> None:
+        """The switch's answer to a payment of ours: the first final one counts, a repeat changes nothing."""
+        record = self.books.payments.get(answer.uetr)
+        if record is None or record.status is not PaymentStatus.WORKING or record.amount_minor >= 0:
+            return
+        if answer.status is PaymentStatus.WORKING:
+            return
+        assert record.account is not None
+        self.books.hold(self.books.accounts[record.account], record.asset, record.amount_minor)
+        ended = self._paid(record) if answer.status is PaymentStatus.DONE else self._refused(record, answer.code)
+        self._outgoing.answered(answer.uetr, (ended.status, ended.code))
+
+
+def _digest(body: bytes) -> bytes:
+    return blake2b(body, digest_size=16).digest()
+
+
+def _told(record: Record, now_ms: int) -> Told:
+    code = record.code if record.status is PaymentStatus.REFUSED else ""
+    reference = record.reference if record.status is PaymentStatus.DONE else ""
+    return Told(record.uetr, record.status, code, reference, now_ms)
+
+
+def _forced(fault: Fault | None) -> str:
+    """The code a fault refuses with, "" when it is of another kind."""
+    if fault is None:
+        return ""
+    if fault.kind is FaultKind.REFUSE:
+        return fault.code
+    return AGENT_OFFLINE if fault.kind in (FaultKind.OFFLINE, FaultKind.MAINTENANCE) else ""
+
+
+def _delivery(fault: Fault | None) -> Fault | None:
+    """A fault as it acts on a repeat, which neither books nor refuses anything: only its delivery is left."""
+    if fault is None or fault.kind in (FaultKind.REFUSE, FaultKind.OFFLINE, FaultKind.MAINTENANCE):
+        return None
+    return fault
