@@ -70,7 +70,7 @@ def _running() -> Iterator[tuple[Sandbox, Any]]:
             sandbox.start()
             scenario = load_scenario()
             sandbox.enrol(scenario)
-            step = next(step for step in scenario["step"] if step["id"] == scenario["bench"]["step"])
+            step = next(step for step in scenario["step"] if step.get("id") == scenario["bench"]["step"])
             yield sandbox, (request_of({**step, **scenario["bench"]["change"]}), step["as"])
         finally:
             sandbox.stop()
