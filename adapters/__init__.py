@@ -43,4 +43,4 @@ def load(*names: str) -> Mapping[str, RailModule]:
     return _Rails(names)
 
 
-RAILS = load("hkfps", "alipay", "ecny")
+RAILS = load("hkfps", "mofps", "alipay", "ecny")

@@ -12,7 +12,8 @@
     ├── BrokerUnavailable   the broker did not acknowledge; the events wait in the outbox, a repeat is safe
     └── ConfigError         a setting is wrong; names the setting and the change to make
 
-Refusals come in a fixed order of precedence: the order of the rows in REASONS. tests/test_errors.py walks it.
+Refusals come in a fixed order of precedence: the order of the rows in REASONS, which is the order in which the path of
+a payment meets them. tests/test_errors.py and tests/engine walk it.
 """
 
 import traceback
@@ -84,12 +85,8 @@ REASONS: Final[Mapping[str, Reason]] = _catalogue(
     R("FIELD_INVALID",           "INVALID_ARGUMENT",    "FF01", _NO,   False, 0,     "mend the named field; no trace was left"),
     # --- seen before -------------------------------------------------------------------------------------------------
     R("REQUEST_MISMATCH",        "ALREADY_EXISTS",      "AM05", _NO,   True,  0,     "this request_id belongs to another instruction; the first is untouched"),
-    R("UETR_REUSED",             "ALREADY_EXISTS",      "AM05", _NEW,  True,  0,     "a UETR is unique for ever; make a new one"),
     R("PAYMENT_UNKNOWN",         "NOT_FOUND",           "AG09", _NO,   False, 0,     "no payment of yours has this id"),
-    # --- who and where -----------------------------------------------------------------------------------------------
-    R("PARTICIPANT_UNKNOWN",     "FAILED_PRECONDITION", "AGNT", _SAME, False, 0,     "the operator must create the participant"),
-    R("PARTICIPANT_SUSPENDED",   "FAILED_PRECONDITION", "AG01", _SAME, False, 0,     "the operator must resume the participant"),
-    R("PARTICIPANT_EXISTS",      "ALREADY_EXISTS",      "AM05", _NO,   False, 0,     "a participant with this id exists with other data"),
+    # --- where: the rules of the corridor; nothing is kept ---------------------------------------------------------------
     R("NO_ROUTE",                "FAILED_PRECONDITION", "AG01", _NO,   False, 0,     "no corridor carries this pair of places and assets; see CheckRoute"),
     R("PAPERS_REQUIRED",         "FAILED_PRECONDITION", "RR04", _SAME, False, 0,     "name one of the documents the corridor takes"),
     R("PAPERS_NOT_ACCEPTED",     "FAILED_PRECONDITION", "RR04", _NO,   False, 0,     "the corridor takes other documents"),
@@ -102,9 +99,14 @@ REASONS: Final[Mapping[str, Reason]] = _catalogue(
     R("NO_RATE",                 "FAILED_PRECONDITION", "AB04", _SAME, False, 5_000, "no provider quotes this pair for this amount now"),
     R("QUOTE_UNKNOWN",           "NOT_FOUND",           "AB04", _NEW,  False, 0,     "make a new quote"),
     R("QUOTE_MISMATCH",          "FAILED_PRECONDITION", "AB04", _NEW,  False, 0,     "pay exactly what was quoted"),
+    # --- who: decided in the store; nothing is kept ----------------------------------------------------------------------
+    R("UETR_REUSED",             "ALREADY_EXISTS",      "AM05", _NEW,  True,  0,     "a UETR is unique for ever; make a new one"),
+    R("PARTICIPANT_UNKNOWN",     "FAILED_PRECONDITION", "AGNT", _SAME, False, 0,     "the operator must create the participant"),
+    R("PARTICIPANT_SUSPENDED",   "FAILED_PRECONDITION", "AG01", _SAME, False, 0,     "the operator must resume the participant"),
+    R("PARTICIPANT_EXISTS",      "ALREADY_EXISTS",      "AM05", _NO,   False, 0,     "a participant with this id exists with other data"),
+    # --- money, decided in the store; kept: the same request_id stays refused ----------------------------------------
     R("QUOTE_EXPIRED",           "FAILED_PRECONDITION", "AB04", _NEW,  False, 0,     "make a new quote"),
     R("QUOTE_USED",              "FAILED_PRECONDITION", "AB04", _NEW,  True,  0,     "a quote pays once; make a new one"),
-    # --- money, decided in the store; kept: the same request_id stays refused ----------------------------------------
     R("DAY_LIMIT",               "FAILED_PRECONDITION", "AM14", _NEW,  False, 0,     "pay less, or after the day has turned in Hong Kong"),
     R("YEAR_LIMIT",              "FAILED_PRECONDITION", "AM14", _NEW,  False, 0,     "pay less, or after the year has turned in Hong Kong"),
     R("NET_DEBIT_CAP_EXCEEDED",  "FAILED_PRECONDITION", "AM04", _NEW,  False, 5_000, "pay after headroom returns"),
@@ -130,7 +132,6 @@ REASONS: Final[Mapping[str, Reason]] = _catalogue(
     R("RAIL_REFUSED",            "ABORTED",             "MS03", _NEW,  False, 0,     "the rail gave no reason of ours"),
     R("RAIL_UNAVAILABLE",        "ABORTED",             "AB09", _NEW,  False, 0,     "the rail could not be reached; nothing was sent"),
     R("RAIL_NEVER_SAW_IT",       "ABORTED",             "AB05", _NEW,  False, 0,     "asked later, the rail had never seen it; this payment is over"),
-    R("OPERATOR_ABORTED",        "ABORTED",             "AB05", _NEW,  False, 0,     "ended by the operator"),
     # --- ourselves ---------------------------------------------------------------------------------------------------
     R("STORE_UNAVAILABLE",       "UNAVAILABLE",         "AB09", _SAME, True,  1_000, "repeat with the same request_id; nothing is paid twice"),
     R("SHUTTING_DOWN",           "UNAVAILABLE",         "AB09", _SAME, False, 200,   "repeat; another worker answers"),

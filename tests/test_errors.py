@@ -28,11 +28,11 @@ ORDER = """
   CALLER_UNKNOWN          DEADLINE_PASSED          api, before the message is read
   FIELD_MISSING           FIELD_INVALID            api, from the message alone
   REQUEST_MISMATCH        PAYMENT_UNKNOWN          store, from what was there before
-  PARTICIPANT_UNKNOWN     PARTICIPANT_EXISTS       register
   NO_ROUTE                TXN_LIMIT                router
-  QUOTE_REQUIRED          QUOTE_USED               quotes
-  DAY_LIMIT               NET_DEBIT_CAP_EXCEEDED   store, in the script that reserves
-  CREDITOR_AGENT_UNKNOWN  OPERATOR_ABORTED         rail, recovery and operator; the payment is ABORTED
+  QUOTE_REQUIRED          QUOTE_MISMATCH           quotes
+  UETR_REUSED             PARTICIPANT_EXISTS       store, in the script that reserves: no trace
+  QUOTE_EXPIRED           NET_DEBIT_CAP_EXCEEDED   the same script: kept
+  CREDITOR_AGENT_UNKNOWN  RAIL_NEVER_SAW_IT         rail and recovery; the payment is ABORTED
   STORE_UNAVAILABLE       INTERNAL_FAULT           ourselves
 """
 GROUPS = [line.split()[:2] for line in ORDER.splitlines() if line.strip() and not line.startswith("#")]
@@ -75,9 +75,9 @@ def test_groups_have_their_statuses() -> None:
     assert statuses("FIELD_MISSING", "FIELD_INVALID") == {"INVALID_ARGUMENT"}
     assert statuses("NO_ROUTE", "TXN_LIMIT") == {"FAILED_PRECONDITION"}
     assert statuses("DAY_LIMIT", "NET_DEBIT_CAP_EXCEEDED") == {"FAILED_PRECONDITION"}
-    assert statuses("CREDITOR_AGENT_UNKNOWN", "OPERATOR_ABORTED") == {"ABORTED"}
+    assert statuses("CREDITOR_AGENT_UNKNOWN", "RAIL_NEVER_SAW_IT") == {"ABORTED"}
     assert {name for name, reason in REASONS.items() if reason.grpc == "ABORTED"} == set(
-        names[names.index("CREDITOR_AGENT_UNKNOWN") : names.index("OPERATOR_ABORTED") + 1]
+        names[names.index("CREDITOR_AGENT_UNKNOWN") : names.index("RAIL_NEVER_SAW_IT") + 1]
     ), "ABORTED is said of a payment that a rail, recovery or an operator ended, and of nothing else"
 
 

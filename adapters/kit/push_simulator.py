@@ -54,7 +54,6 @@ _BATCHED: Final = "batched:"
 # Answers are not signed yet (the place for the signature is AppHdr/Sgntr), so that fault cannot be shown.
 _FAULTS: Final = frozenset(FaultKind) - {FaultKind.BAD_SIGNATURE}
 
-
 T = TypeVar("T")
 
 
@@ -139,12 +138,12 @@ class PushSimulator(Generic[T]):
     def _handle(self, payload: bytes) -> Reply | None:
         try:
             message = self._codec.read_message(payload)
-            if isinstance(message, Order):
-                return self._order(message)
-            if isinstance(message, Question):
-                return self._question(message.uetr)
         except CodecError:
             return self._unreadable(payload)
+        if isinstance(message, Order):
+            return self._order(message)
+        if isinstance(message, Question):
+            return self._question(message.uetr)
         if isinstance(message, Answer):
             self._answered(message)
         return None  # a message this hub does not know goes nowhere

@@ -47,7 +47,7 @@ def test_vectors(vector: Vector) -> None:
 def test_every_rail_reason_has_a_code_and_back() -> None:
     rail_reasons = [reason for reason in REASONS.values() if reason.grpc == "ABORTED"]
     # Not words of this rail: codes a payer shows, and what only the switch itself says.
-    ours = {"PAYER_CODE_INVALID", "PAYER_FUNDS", "RAIL_UNAVAILABLE", "RAIL_NEVER_SAW_IT", "OPERATOR_ABORTED"}
+    ours = {"PAYER_CODE_INVALID", "PAYER_FUNDS", "RAIL_UNAVAILABLE", "RAIL_NEVER_SAW_IT"}
     assert {reason.name for reason in rail_reasons} - ours == set(rules.CODE_OF)
     for reason, code in rules.CODE_OF.items():
         assert rules.REASON_OF[code] == reason
