@@ -94,10 +94,10 @@ class Server:
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         parts = self._parts
-        payment_pb2_grpc.add_PaymentServiceServicer_to_server(self._payments, server)  # type: ignore[no-untyped-call]
-        quote_pb2_grpc.add_QuoteServiceServicer_to_server(QuoteService(parts), server)  # type: ignore[no-untyped-call]
-        directory_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryService(parts), server)  # type: ignore[no-untyped-call]
-        participant_pb2_grpc.add_ParticipantServiceServicer_to_server(ParticipantService(parts), server)  # type: ignore[no-untyped-call]
+        payment_pb2_grpc.add_PaymentServiceServicer_to_server(self._payments, server)
+        quote_pb2_grpc.add_QuoteServiceServicer_to_server(QuoteService(parts), server)
+        directory_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryService(parts), server)
+        participant_pb2_grpc.add_ParticipantServiceServicer_to_server(ParticipantService(parts), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         add_reflection(server, (*SERVICES, health.SERVICE_NAME))
 

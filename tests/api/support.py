@@ -40,10 +40,10 @@ class Stubs:
     """Every service, as one caller."""
 
     def __init__(self, channel: grpc.aio.Channel, participant: str = "") -> None:
-        self.payments = payment_pb2_grpc.PaymentServiceStub(channel)  # type: ignore[no-untyped-call]
-        self.quotes = quote_pb2_grpc.QuoteServiceStub(channel)  # type: ignore[no-untyped-call]
-        self.directory = directory_pb2_grpc.DirectoryServiceStub(channel)  # type: ignore[no-untyped-call]
-        self.participants = participant_pb2_grpc.ParticipantServiceStub(channel)  # type: ignore[no-untyped-call]
+        self.payments = payment_pb2_grpc.PaymentServiceStub(channel)
+        self.quotes = quote_pb2_grpc.QuoteServiceStub(channel)
+        self.directory = directory_pb2_grpc.DirectoryServiceStub(channel)
+        self.participants = participant_pb2_grpc.ParticipantServiceStub(channel)
         self.metadata: tuple[tuple[str, str], ...] = (("x-bayswitch-participant", participant),) if participant else ()
 
     def call(self, method: Any, request: Any, timeout: float | None = 20) -> Any:
