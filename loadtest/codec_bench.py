@@ -112,7 +112,8 @@ def _plain_tree(element: Any) -> Any:
 
 def _rebuilt(tree: Any) -> Any:
     tag, attributes, text, children = tree
-    element = etree.Element(tag, attributes, {None: tag[1:].partition("}")[0]})
+    namespaces: Any = {None: tag[1:].partition("}")[0]}  # the stubs do not know the default namespace
+    element = etree.Element(tag, attributes, namespaces)
     element.text = text
     for child in children:
         element.append(_rebuilt(child))

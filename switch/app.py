@@ -5,29 +5,31 @@ import contextlib
 import hashlib
 import hmac
 import logging
-import os
 import secrets
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import uvloop
 
 from adapters import RAILS
+from adapters.kit.keys import load_or_make
 from adapters.kit.module import RailOptions
-from switch.api import ApiParts, Server, ServerOptions
+from switch.api import ApiParts, Server, ServerOptions, check_identity
+from switch.domain.corridor import Fee
 from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
-from switch.errors import ConfigError
+from switch.errors import ConfigError, anatomy
 from switch.events import KafkaSink, Relay
+from switch.limits import BACKGROUND_RESTART_MS
 from switch.ports import Durability, Rail
 from switch.routing import RouterHolder
-from switch.rules import load_rules
+from switch.rules import Rules, load_rules
 from switch.settings import Settings
 from switch.store import Store, open_store
 
-__all__ = ["Switch", "SystemClock", "connect_rails", "connect_store", "run", "serve"]
+__all__ = ["Switch", "SystemClock", "check", "connect_rails", "connect_store", "recovery_times", "run", "serve"]
 
 _LOG = logging.getLogger("bayswitch")
 _Result = TypeVar("_Result")
@@ -44,51 +46,67 @@ class SystemClock:
 
 
 class Switch:
-    """One running switch. `start` brings everything up or raises; `stop` drains, in the order callers expect."""
+    """One running switch. `start` brings everything up or nothing; `stop` drains, in the order callers expect."""
 
     def __init__(self, settings: Settings) -> None:
+        """Reads the rules and opens nothing. Raises ConfigError: see `check`."""
         self.settings = settings
         self.port = 0
         self.durability: Durability | None = None
         self._clock = SystemClock()
-        self._rules = load_rules(settings.rules_dir)
+        self._rules = check(settings)
         self._router = RouterHolder(self._rules.corridors)
+        self._fees: dict[str, Fee] = dict(self._rules.fees)  # the quotes look into this one; a reload changes it
+        self._opened = AsyncExitStack()  # what is up, and how each of it ends, in the order it came up
         self._background: list[asyncio.Task[None]] = []
-        self._store: Store | None = None
-        self._rails: dict[str, Rail] = {}
-        self._server: Server | None = None
-        self._payments: Payments | None = None
-        self._relay: Relay | None = None
 
     async def start(self) -> int:
-        """Returns the bound port.
+        """Returns the bound port. When it raises, whatever had been started is closed again.
 
         Raises:
-            ConfigError: the store's durability is weaker than promised, TLS is missing, a rail has no corridor, ...
+            ConfigError: the store's durability is weaker than promised, the port is taken, a key cannot be read, ...
+            StoreUnavailable: the store does not answer.
         """
-        settings, clock = self.settings, self._clock
-        store = self._store = await connect_store(settings)
+        try:
+            return await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> int:
+        settings, clock, opened = self.settings, self._clock, self._opened
+        store = await connect_store(settings)
+        opened.push_async_callback(store.close)
         self.durability = await store.payments.durability()
-        rails = self._rails = connect_rails(settings)
-        watch = Watch(store.payments)
-        quotes = Quotes(
-            store=store.quotes,
-            participants=store.participants,
-            router=self._router,
-            fees=self._rules.fees,
-            clock=clock,
-            life_ms=settings.quote_ms,
-        )
-        payments = self._payments = Payments(
+        rails = connect_rails(settings)
+        for rail in rails.values():
+            opened.push_async_callback(rail.close)
+        watch, hashed = Watch(store.payments), identity_hash(settings)
+        quotes = self._quotes(store)
+        payments = Payments(
             store=store.payments,
             quotes=quotes,
             router=self._router,
             rails=rails,
             watch=watch,
             clock=clock,
-            identity_hash=identity_hash(settings),
+            identity_hash=hashed,
             hold_ms=settings.hold_ms,
         )
+        parts = ApiParts(
+            payments,
+            quotes,
+            Directory(self._router, store.payments, clock, hashed),
+            watch,
+            store.payments,
+            store.participants,
+            clock,
+        )
+        server = Server(parts, server_options(settings))
+        for name, rail in rails.items():
+            rail.listen(payments.receiver(self._rules.gateways[name].participant))
+        await _all(rail.start() for rail in rails.values())
+        opened.push_async_callback(self._end_background)
         recovery = Recovery(
             store=store.payments,
             quotes=store.quotes,
@@ -98,55 +116,104 @@ class Switch:
             clock=clock,
             times=recovery_times(settings),
         )
-        for name, rail in rails.items():
-            rail.listen(payments.receiver(self._rules.gateways[name].participant))
-        await asyncio.gather(*(rail.start() for rail in rails.values()))
-        self._server = Server(
-            ApiParts(
-                payments, quotes, Directory(self._router, clock), watch, store.payments, store.participants, clock
-            ),
-            server_options(settings),
-        )
-        self._run_in_background(recovery.run())
+        self._run_in_background("recovery", recovery.run)
         if settings.kafka_bootstrap:
-            sink = KafkaSink(
-                settings.kafka_bootstrap, partitions=settings.kafka_partitions, replication=settings.kafka_replication
-            )
-            self._relay = Relay(store.payments, sink, clock)
-            self._run_in_background(self._relay.run())
-        self.port = await self._server.start()
+            self._run_in_background("the relay", self._relay(store).run)
+        opened.push_async_callback(self._drain, payments)
+        opened.push_async_callback(server.stop, settings.drain_ms)
+        self.port = await server.start()
         return self.port
 
+    def _quotes(self, store: Store) -> Quotes:
+        return Quotes(
+            store=store.quotes,
+            participants=store.participants,
+            router=self._router,
+            fees=self._fees,
+            clock=self._clock,
+            life_ms=self.settings.quote_ms,
+        )
+
+    def _relay(self, store: Store) -> Relay:
+        settings = self.settings
+        sink = KafkaSink(
+            settings.kafka_bootstrap, partitions=settings.kafka_partitions, replication=settings.kafka_replication
+        )
+        return Relay(store.payments, sink, self._clock)
+
     async def stop(self) -> None:
-        """NOT_SERVING, running calls and payments end, then everything closes."""
-        if self._server is not None:
-            await self._server.stop(self.settings.drain_ms)
-        if self._payments is not None:
-            with contextlib.suppress(TimeoutError):  # what still waits for a rail, recovery of the next start will end
-                await asyncio.wait_for(self._payments.drain(), self.settings.drain_ms / 1000)
+        """NOT_SERVING, running calls and payments end, then everything closes. Safe to repeat, and before `start`.
+
+        Raises what the first of the closings raised, after all of them were done.
+        """
+        await self._opened.aclose()
+
+    async def _drain(self, payments: Payments) -> None:
+        """What still waits for a rail after this, recovery of the next start will end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(payments.drain(), self.settings.drain_ms / 1000)
+
+    async def _end_background(self) -> None:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await asyncio.gather(*(rail.close() for rail in self._rails.values()))
-        if self._store is not None:
-            await self._store.close()
 
     def reload_rules(self) -> None:
-        """Read the rules again; a file that is wrong leaves the table as it was, and is logged."""
+        """Read the rules again; files that are wrong leave everything as it was, and are logged.
+
+        Corridors, limits, hours, purposes and fees change at once, together, for what begins from now on.
+        """
         try:
-            self._router.reload(load_rules(self.settings.rules_dir).corridors)
+            rules = check(self.settings)
+            self._router.reload(rules.corridors)
         except ConfigError as error:
             _LOG.error("rules not reloaded: %s", error)
+            return
+        self._fees.clear()
+        self._fees.update(rules.fees)
+        if rules.gateways != self._rules.gateways:
+            _LOG.warning("gateways have changed: payments that come from the rails keep the old ones until a restart")
+        _LOG.info("rules reloaded: %d corridors", len(rules.corridors))
 
-    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        task.add_done_callback(_report)
-        self._background.append(task)
+    def _run_in_background(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._background.append(asyncio.get_running_loop().create_task(_kept_running(name, work)))
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        _LOG.critical("a background task ended: %s", error, exc_info=error)
+async def _kept_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `work` until cancelled: a fault of ours in it is logged and delays it, and does not end it."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, payments must still be recovered and published
+            _LOG.critical("%s stopped and is started again: %s", name, anatomy(error))
+        else:
+            _LOG.critical("%s ended by itself and is started again", name)
+        await asyncio.sleep(BACKGROUND_RESTART_MS / 1000)
+
+
+async def _all(work: Any) -> None:
+    """Wait for all of it, also when one fails: nothing still starts while the rest is closed. Raises the first failure."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+def check(settings: Settings) -> Rules:
+    """What can be known of settings and rules without opening anything: the rules, when a switch would start with them.
+
+    Raises:
+        ConfigError: a rule is wrong, a rail is unknown or has no gateway, callers could not be named; names the change.
+    """
+    rules = load_rules(settings.rules_dir)
+    RouterHolder(rules.corridors)
+    if missing := {corridor.rail for corridor in rules.corridors} - set(RAILS):
+        raise ConfigError(
+            f"corridors.toml: there is no rail {', '.join(sorted(missing))}; there are {', '.join(RAILS)}"
+        )
+    if missing := _rail_options(settings).keys() - rules.gateways.keys():
+        raise ConfigError(f"rails: {', '.join(sorted(missing))} has no gateway in corridors.toml")
+    check_identity(server_options(settings))
+    return rules
 
 
 async def connect_store(settings: Settings) -> Store:
@@ -165,28 +232,31 @@ def connect_rails(settings: Settings) -> dict[str, Rail]:
     Raises:
         ConfigError: a rail that does not exist, an address that is not host:port.
     """
-    rails: dict[str, Rail] = {}
+    return {name: RAILS[name].make_client(options) for name, options in _rail_options(settings).items()}
+
+
+def _rail_options(settings: Settings) -> dict[str, RailOptions]:
+    found: dict[str, RailOptions] = {}
+    if unknown := (settings.rails.keys() | settings.rail_institutions.keys()) - RAILS.keys():
+        raise ConfigError(f"rails: there is no rail {', '.join(sorted(unknown))}; there are {', '.join(RAILS)}")
     for name, address in settings.rails.items():
-        if name not in RAILS:
-            raise ConfigError(f"rails: no rail {name!r}; there are {', '.join(RAILS)}")
         host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise ConfigError(f"rails: {name}: {address!r} is not host:port")
-        rails[name] = RAILS[name].make_client(
-            RailOptions(
-                host,
-                int(port),
-                settings.rail_institutions.get(name, RAILS[name].institution),
-                settings.data_dir / "keys" / name,
-                settings.rail_connections,
-                settings.rail_signing,
-                settings.rail_message_valid_ms,
-            )
+        found[name] = RailOptions(
+            host.removeprefix("[").removesuffix("]"),
+            int(port),
+            settings.rail_institutions.get(name, RAILS[name].institution),
+            settings.data_dir / "keys" / name,
+            settings.rail_connections,
+            settings.rail_signing,
+            settings.rail_message_valid_ms,
         )
-    return rails
+    return found
 
 
 def recovery_times(settings: Settings) -> RecoveryTimes:
+    """How patient recovery is, from the settings."""
     return RecoveryTimes(
         settings.enquiry_first_ms,
         settings.enquiry_backoff_ms_max,
@@ -196,6 +266,7 @@ def recovery_times(settings: Settings) -> RecoveryTimes:
 
 
 def server_options(settings: Settings) -> ServerOptions:
+    """Where to listen and how callers are named, from the settings."""
     return ServerOptions(
         host=settings.listen_host,
         port=settings.listen_port,
@@ -208,17 +279,18 @@ def server_options(settings: Settings) -> ServerOptions:
 
 
 def identity_hash(settings: Settings) -> Callable[[str], str]:
-    """Keyed hash of an identity, 128 bits as hex: what person limits count. The key never leaves the data directory."""
-    key = settings.identity_key.get_secret_value().encode() or _kept_key(settings.data_dir / "identity.key")
+    """Keyed hash of an identity, 128 bits as hex: what person limits count.
+
+    The key is made once, in the data directory, and never leaves it; switches that share a store share the setting.
+    Raises ConfigError: the key cannot be read or kept.
+    """
+    key = settings.identity_key.get_secret_value().encode()
+    path = settings.data_dir / "identity.key"
+    try:
+        key = key or load_or_make(path, lambda: secrets.token_bytes(32))
+    except OSError as error:
+        raise ConfigError(f"data_dir: {path} cannot be kept: {error.strerror}") from None
     return lambda identity: hmac.digest(key, identity.encode(), hashlib.sha256)[:16].hex()
-
-
-def _kept_key(path: Path) -> bytes:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-    return path.read_bytes()
 
 
 def run(work: Coroutine[Any, Any, _Result], settings: Settings) -> _Result:
@@ -228,16 +300,28 @@ def run(work: Coroutine[Any, Any, _Result], settings: Settings) -> _Result:
 
 
 async def serve(settings: Settings, on_ready: Callable[[Switch], None]) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reads the rules again."""
+    """Serve until SIGTERM or SIGINT, also while it still starts; SIGHUP reads the rules again.
+
+    Raises what `Switch.start` raises; then nothing is left running.
+    """
+    _LOG.setLevel(settings.log_level)
     switch = Switch(settings)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, switch.reload_rules)
+    told = loop.create_task(stopping.wait())
+    starting = loop.create_task(switch.start())
     try:
-        await switch.start()
-        on_ready(switch)
-        await stopping.wait()
+        await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            on_ready(switch)
+            await told
     finally:
+        told.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait((starting,))
         await switch.stop()

@@ -160,7 +160,9 @@ class Refused(BayswitchError):
     resets, as text for ErrorInfo.metadata. Neither may hold a personal value.
     """
 
-    def __init__(self, reason: str, message: str = "", *, field: str = "", figures: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, reason: str, message: str = "", *, field: str = "", figures: Mapping[str, str] | None = None
+    ) -> None:
         self.reason = REASONS[reason]
         self.message = message or self.reason.advice
         self.field = field

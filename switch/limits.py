@@ -32,6 +32,7 @@ ENQUIRY_FIRST_MS: Final = 1_000  # first enquiry after a hold is overdue
 ENQUIRY_BACKOFF_MS_MAX: Final = 60_000  # UPI: repeated enquiries were themselves an outage (reliability.md 1.7)
 ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX: Final = 32  # the small budget of one rail
 RECOVERY_SCAN_COUNT: Final = 500  # overdue holds read at a time
+BACKGROUND_RESTART_MS: Final = 1_000  # pause before recovery or the relay runs again after a fault of ours in it
 
 # --- grouping and queues ---------------------------------------------------------------------------------------------
 BATCH_ITEMS_MAX: Final = 500  # SubmitPaymentsRequest; keeps one batch under MESSAGE_BYTES_MAX
@@ -75,7 +76,9 @@ ROUTE_LIMITS_MAX: Final = 8  # limit rows of one corridor
 # --- events ----------------------------------------------------------------------------------------------------------
 RELAY_BATCH_COUNT: Final = 500  # outbox entries read and published at a time
 PRODUCER_STUCK_MS_MAX: Final = 10_000  # no ack for this long: the producer is rebuilt (aiokafka#1017)
-EVENT_BATCH_BYTES_MAX: Final = 256 * 1024  # one produce batch: a whole RELAY_BATCH_COUNT of events fits, a broker takes 1 MiB
+EVENT_BATCH_BYTES_MAX: Final = (
+    256 * 1024
+)  # one produce batch: a whole RELAY_BATCH_COUNT of events fits, a broker takes 1 MiB
 EVENT_BYTES_MAX: Final = 8 * 1024  # one event; about 300 bytes as written here
 RELAY_IDLE_MS_MIN: Final = 5  # pause after the outbox ran empty: lets a batch gather
 RELAY_IDLE_MS_MAX: Final = 200  # longest pause between looks at an empty outbox that nobody nudges

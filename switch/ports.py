@@ -229,6 +229,10 @@ class PaymentStore(Protocol):
         """Put the next look of recovery at this time. Nothing else changes; a final payment has no next look."""
         ...
 
+    async def limit_use(self, participant: str, counters: Sequence[tuple[str, str]]) -> list[int]:
+        """What is used of each (period_key, counter) at this participant, holds included; 0 where nothing is."""
+        ...
+
     async def positions(self, participant: str = "") -> list[Position]:
         """Positions of one participant, or of all, summed over the shards."""
         ...
@@ -313,7 +317,9 @@ class ParticipantStore(Protocol):
 
     async def list_participants(self) -> list[Participant]: ...
 
-    async def set_suspended(self, participant_id: str, suspended: bool, actor: str, reason: str, now_ms: int) -> Participant:
+    async def set_suspended(
+        self, participant_id: str, suspended: bool, actor: str, reason: str, now_ms: int
+    ) -> Participant:
         """Raises Refused PARTICIPANT_UNKNOWN. A suspended participant begins no payment; what runs, ends."""
         ...
 
@@ -351,5 +357,3 @@ class EventSink(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-

@@ -1,7 +1,9 @@
 """Settings: defaults, then a TOML file, then the environment (BAYSWITCH_*). Unknown keys are refused."""
 
+import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from switch.errors import ConfigError
 from switch.limits import (
+    CLOCK_SKEW_MS_MAX,
     ENQUIRY_BACKOFF_MS_MAX,
     ENQUIRY_FIRST_MS,
     HOLD_MS_MAX,
@@ -20,11 +23,18 @@ from switch.limits import (
     RAIL_MESSAGE_VALID_MS,
 )
 
-__all__ = ["ENVIRONMENT_PREFIX", "Settings", "load_settings"]
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "load_settings", "shown"]
 
 ENVIRONMENT_PREFIX = "BAYSWITCH_"
 _FILE_VARIABLE = "BAYSWITCH_CONFIG"  # path of the TOML file; default: bayswitch.toml beside the process, if there
-_NOT_SETTINGS = (_FILE_VARIABLE, "BAYSWITCH_PURE_PYTHON", "BAYSWITCH_SERVER")  # the twin to run; where a client calls
+_NOT_SETTINGS = (
+    _FILE_VARIABLE,
+    "BAYSWITCH_PURE_PYTHON",  # which twin runs: switch/routing/__init__.py
+    "BAYSWITCH_SERVER",  # where the command line's client calls, and as whom
+    "BAYSWITCH_PARTICIPANT",
+)
+_URL_PASSWORD = re.compile(r"(?<=://)([^:/@]*:).*(?=@)|([?&]password=)[^&]*")
+_MASK = "********"
 
 
 def _json_text(value: object) -> object:
@@ -73,7 +83,7 @@ class Settings(BaseSettings):
     enquiry_first_ms: int = Field(ENQUIRY_FIRST_MS, ge=10)
     enquiry_backoff_ms_max: int = Field(ENQUIRY_BACKOFF_MS_MAX, ge=10)
     rail_message_valid_ms: int = Field(RAIL_MESSAGE_VALID_MS, ge=500)
-    clock_skew_ms: int = Field(5_000, ge=0)
+    clock_skew_ms: int = Field(CLOCK_SKEW_MS_MAX, ge=0)
     drain_ms: int = Field(20_000, ge=0)
 
     # --- process
@@ -110,13 +120,29 @@ def load_settings(
     ):
         for key, value in found.items():
             if key not in Settings.model_fields:
-                raise ConfigError(f"{source}: unknown setting {key!r}; `bayswitch config show` lists all")
+                raise ConfigError(f"{source}: unknown setting {key!r}{_meant(key)}; `bayswitch config show` lists all")
             values[key] = value
             origins[key] = source
     try:
         return Settings(**values), origins
     except ValidationError as error:
         raise ConfigError(_explain(error, origins)) from None
+
+
+def shown(settings: Settings, key: str) -> Any:
+    """A setting's value as plain data for people and JSON: secrets masked, of an URL only its password."""
+    value = getattr(settings, key)
+    if isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        return _URL_PASSWORD.sub(rf"\1\2{_MASK}", text) if key.endswith("_url") else _MASK if text else ""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _meant(key: str) -> str:
+    close = difflib.get_close_matches(key, Settings.model_fields, 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _from_file(environment: Mapping[str, str], file: Path | None) -> tuple[str, dict[str, Any]]:
@@ -128,8 +154,12 @@ def _from_file(environment: Mapping[str, str], file: Path | None) -> tuple[str, 
         return str(path), {}
     try:
         return str(path), tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
+    except UnicodeDecodeError:  # its text quotes the bytes, and a key may be among them
+        raise ConfigError(f"{path}: not TOML: not UTF-8") from None
 
 
 def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, str, str]]:

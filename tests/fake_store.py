@@ -123,6 +123,9 @@ class FakeStore:
             return Refused("QUOTE_EXPIRED", field="quote_id")
         return Refused("QUOTE_USED", field="quote_id") if quote_id in self._quote_used_by else None
 
+    async def limit_use(self, participant: str, counters: Sequence[tuple[str, str]]) -> list[int]:
+        return [self._counters[counter] for counter in counters]
+
     def _limit_fault(self, hold: Hold) -> Refused | None:
         for charge in sorted(hold.charges, key=lambda charge: charge.period_key[0]):
             used = self._counters[charge.period_key, charge.counter]

@@ -250,10 +250,10 @@ class World:
             rails=rails,
             watch=watch,
             clock=clock,
-            identity_hash=lambda text: hashlib.sha256(text.encode()).hexdigest()[:32],
+            identity_hash=self.identity_hash,
             hold_ms=hold_ms,
         )
-        self.directory = Directory(router, clock)
+        self.directory = Directory(router, payments, clock, self.identity_hash)
         self.recovery = Recovery(
             store=payments,
             quotes=quotes,
@@ -264,6 +264,10 @@ class World:
             times=RecoveryTimes(**times),
         )
         self.store.participants.update({each.id: each for each in PARTICIPANTS})
+
+    @staticmethod
+    def identity_hash(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     async def quote_rates(self) -> None:
         """FXONE quotes HKD to CNY at 0.9259 and MOP to HKD at the peg."""

@@ -1,4 +1,4 @@
-"""FPS bytes ⇄ domain. Pure: no I/O, no clock. The switch's side and the hub's side of each message.
+"""FPS bytes ⇄ domain, the switch's side (kit.push_codec.PushCodec). Pure: no I/O, no clock.
 
 A message made from a hold depends on the hold alone: its MsgId is the TxId and its CreDtTm is when the hold was
 prepared. A repeat is the same bytes, and once the hold is older than the rail takes, no repeat can be accepted.
@@ -22,45 +22,43 @@ from adapters.hkfps.spec import (
     request_codec,
     transfer_codec,
 )
+from adapters.kit.push_codec import ACCEPTED, FORMAT, REFUSED, ack_of, code_of, enquiry_of
 from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
 from switch.domain.money import Money
 from switch.domain.party import Account, Party, Place, Scheme
 from switch.domain.payment import Hold, Payment, State
 from switch.errors import CodecError, RailRejected, RailSilent
-from switch.ports import Enquiry, Outcome, RailAck
+from switch.ports import Enquiry, RailAck
 
 __all__ = [
-    "ack_of",
     "answer_inbound",
-    "body_of",
     "correlate",
     "encode_request",
     "encode_transfer",
-    "enquiry_of",
+    "enquiry_key",
     "header_time",
+    "hyphened",
     "instruction_of",
-    "kind_of",
+    "make_transfer",
+    "payment_key",
+    "read_ack",
+    "read_enquiry",
     "read_report",
-    "read_request",
     "read_transfer",
     "refuse_inbound",
     "report",
     "transfer_of",
     "tx_id_of",
-    "tx_id_seen",
     "uetr_of",
 ]
 
-_KIND: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*<")
 _SERVICE: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*</[^>]*>\s*<[^>]*BizSvc>\s*([A-Z0-9]{1,35})\s*<")
 _ORIGINAL: Final = re.compile(rb"OrgnlTxId>\s*([0-9a-f]{32})\s*<")
-_TX_ID: Final = re.compile(rb"[:<]TxId>\s*([0-9a-f]{32})\s*<")
 _STATUS: Final = re.compile(rb"TxSts>\s*([A-Z]{4})\s*<")
 _UETR_HEX: Final = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
 _INTERIM: Final = (b"RCVD", b"ACCP")
 _PAYMENT: Final = PAYMENT_SERVICE.encode("ascii")
-_BODY: Final = b"<CdtTrfTxInf>"
 
 
 # --- ids and times ---------------------------------------------------------------------------------------------------
@@ -73,6 +71,11 @@ def uetr_of(tx_id: str) -> str:
     """TxId -> UETR. Raises CodecError: not a lower-case UUIDv4."""
     if _UETR_HEX.fullmatch(tx_id) is None:
         raise CodecError("PmtId/TxId", "UETR")
+    return hyphened(tx_id)
+
+
+def hyphened(tx_id: str) -> str:
+    """32 characters with the hyphens of a UETR; not checked."""
     return f"{tx_id[:8]}-{tx_id[8:12]}-{tx_id[12:16]}-{tx_id[16:20]}-{tx_id[20:]}"
 
 
@@ -87,16 +90,14 @@ def _header_time(second: int) -> str:
 
 
 # --- a look without reading ------------------------------------------------------------------------------------------
-def kind_of(payload: bytes) -> str:
-    """The message's definition, e.g. pacs.008.001.06; "" when it does not say."""
-    found = _KIND.search(payload)
-    return found[1].decode("ascii") if found else ""
+def payment_key(uetr: str) -> str:
+    """What `correlate` gives for the answer to a payment."""
+    return PAYMENT_SERVICE + tx_id_of(uetr)
 
 
-def tx_id_seen(payload: bytes) -> str:
-    """The TxId of a transfer that cannot be read as a whole, "" when not even that stands in it."""
-    found = _TX_ID.search(payload)
-    return found[1].decode("ascii") if found else ""
+def enquiry_key(uetr: str) -> str:
+    """What `correlate` gives for the answer to an enquiry."""
+    return ENQUIRY_SERVICE + tx_id_of(uetr)
 
 
 def correlate(payload: bytes) -> str | None:
@@ -124,44 +125,26 @@ def correlate(payload: bytes) -> str | None:
 def transfer_of(hold: Hold, institution: str) -> Transfer:
     """The transfer a hold stands for. Raises RailRejected: an asset or an address that FPS does not carry."""
     instruction = hold.instruction
-    credit, creditor, debtor = instruction.credit, instruction.creditor, instruction.debtor
+    credit, creditor = instruction.credit, instruction.creditor
     if rules.ASSETS.get(credit.asset.iso) is not credit.asset:
         raise RailRejected("CURRENCY_NOT_ACCEPTED", "AM03")
     if creditor.account.scheme not in rules.PAYABLE:
-        raise RailRejected("RAIL_FORMAT", rules.FORMAT)
-    tx_id = tx_id_of(instruction.uetr)
-    debtor_email, debtor_account, debtor_scheme = _split(debtor.account)
-    creditor_email, creditor_account, creditor_scheme = _split(creditor.account)
-    return Transfer(
+        raise RailRejected("RAIL_FORMAT", FORMAT)
+    return make_transfer(
         sender=institution,
         receiver=HUB,
-        header_id=tx_id,
-        header_time=header_time(hold.prepared_time_ms),
-        message_id=tx_id,
+        uetr=instruction.uetr,
         created_ms=hold.prepared_time_ms,
         end_to_end_id=instruction.end_to_end_id,
-        tx_id=tx_id,
         # A proxy was looked up by the payer, who saw the masked name; an account number is checked against the name.
-        verify="PERFORM_PYE_VRF" if creditor.account.scheme is Scheme.ACCOUNT else "SKIP_PYE_VRF",
-        category=rules.category_of(instruction.purpose),
-        currency=credit.asset.iso,
-        amount_minor=credit.amount_minor,
-        debtor_name=debtor.name,
-        debtor_document=None,  # FPS does not need it
-        debtor_document_type=None,
-        debtor_place=debtor.place.name,
-        debtor_email=debtor_email,
-        debtor_account=debtor_account,
-        debtor_scheme=debtor_scheme,
+        verified=creditor.account.scheme is Scheme.ACCOUNT,
+        money=credit,
+        debtor=instruction.debtor._replace(document=None),  # FPS does not need it
         debtor_agent=institution,
+        creditor=creditor,
         creditor_agent=instruction.creditor_agent or HUB,
-        creditor_name=creditor.name,
-        creditor_place=creditor.place.name,
-        creditor_email=creditor_email,
-        creditor_account=creditor_account,
-        creditor_scheme=creditor_scheme,
-        purpose=instruction.purpose or None,
-        remark=instruction.remark or None,
+        purpose=instruction.purpose,
+        remark=instruction.remark,
     )
 
 
@@ -174,7 +157,7 @@ def encode_transfer(hold: Hold, institution: str) -> bytes:
     try:
         return transfer_codec.write(transfer_of(hold, institution))
     except CodecError as error:
-        raise RailRejected("RAIL_FORMAT", rules.FORMAT) from error
+        raise RailRejected("RAIL_FORMAT", FORMAT) from error
 
 
 def encode_request(uetr: str, institution: str, message_id: str, now_ms: int) -> bytes:
@@ -196,27 +179,14 @@ def read_report(payload: bytes, service: str, uetr: str) -> StatusReport:
     return answer
 
 
-def ack_of(answer: StatusReport) -> RailAck:
-    """The answer to a payment. Raises RailRejected, or RailSilent for a status that is not final."""
-    if answer.status == rules.ACCEPTED and answer.reference:
-        return RailAck(answer.reference, answer.status)
-    if answer.status == "CNCL":
-        raise RailRejected("RAIL_REFUSED", answer.status)
-    if answer.status == "RJCT" and answer.reason and answer.reason != rules.NEVER_SEEN:
-        raise RailRejected(rules.reason_of(answer.reason), answer.reason)
-    raise RailSilent(f"no final status ({answer.status})")
+def read_ack(payload: bytes, uetr: str) -> RailAck:
+    """The answer to a payment. Raises RailRejected, or RailSilent: unreadable, of another question, not final."""
+    return ack_of(read_report(payload, PAYMENT_SERVICE, uetr))
 
 
-def enquiry_of(answer: StatusReport) -> Enquiry:
+def read_enquiry(payload: bytes, uetr: str) -> Enquiry:
     """The answer to an enquiry. Raises RailSilent: one that says nothing usable."""
-    if answer.status in ("RCVD", "ACCP"):
-        return Enquiry(Outcome.WORKING)
-    if answer.status == "RJCT" and answer.reason == rules.NEVER_SEEN:
-        return Enquiry(Outcome.NEVER_SEEN)
-    try:
-        return Enquiry(Outcome.DONE, ack=ack_of(answer))
-    except RailRejected as refusal:
-        return Enquiry(Outcome.REFUSED, reason=refusal.reason.name, rail_code=refusal.rail_code)
+    return enquiry_of(read_report(payload, ENQUIRY_SERVICE, uetr))
 
 
 # --- the switch is asked ---------------------------------------------------------------------------------------------
@@ -261,20 +231,66 @@ def answer_inbound(transfer: Transfer, payment: Payment, institution: str, now_m
     """How a payment from the rail ended, as pacs.002.001.08. `payment` is final."""
     assert payment.state.final
     if payment.state is State.COMMITTED:
-        return report(transfer.tx_id, PAYMENT_SERVICE, "ACSC", now_ms, institution, HUB, reference=transfer.tx_id)
-    code = rules.code_of(payment.history[-1].reason)
-    return report(transfer.tx_id, PAYMENT_SERVICE, "RJCT", now_ms, institution, HUB, reason=code)
+        return report(transfer.tx_id, PAYMENT_SERVICE, ACCEPTED, now_ms, institution, HUB, reference=transfer.tx_id)
+    return refuse_inbound(transfer, code_of(payment.history[-1].reason), institution, now_ms)
 
 
 def refuse_inbound(transfer: Transfer, code: str, institution: str, now_ms: int) -> bytes:
-    """A payment from the rail that is not for us, or that no instruction can be made of."""
-    return report(transfer.tx_id, PAYMENT_SERVICE, "RJCT", now_ms, institution, HUB, reason=code)
+    """A payment from the rail that was aborted, is not for us, or that no instruction can be made of."""
+    return report(transfer.tx_id, PAYMENT_SERVICE, REFUSED, now_ms, institution, HUB, reason=code)
 
 
-# --- the hub's side --------------------------------------------------------------------------------------------------
-def read_request(payload: bytes) -> StatusRequest:
-    """pacs.028.001.01 -> its record. Raises CodecError."""
-    return request_codec.read(payload)
+# --- records ---------------------------------------------------------------------------------------------------------
+def make_transfer(
+    *,
+    sender: str,
+    receiver: str,
+    uetr: str,
+    created_ms: int,
+    end_to_end_id: str,
+    verified: bool,
+    money: Money,
+    debtor: Party,
+    debtor_agent: str,
+    creditor: Party,
+    creditor_agent: str,
+    purpose: str,
+    remark: str,
+) -> Transfer:
+    """A transfer in either direction."""
+    tx_id = tx_id_of(uetr)
+    debtor_email, debtor_account, debtor_scheme = _split(debtor.account)
+    creditor_email, creditor_account, creditor_scheme = _split(creditor.account)
+    return Transfer(
+        sender=sender,
+        receiver=receiver,
+        header_id=tx_id,
+        header_time=header_time(created_ms),
+        message_id=tx_id,
+        created_ms=created_ms,
+        end_to_end_id=end_to_end_id,
+        tx_id=tx_id,
+        verify="PERFORM_PYE_VRF" if verified else "SKIP_PYE_VRF",
+        category=rules.category_of(purpose),
+        currency=money.asset.iso,
+        amount_minor=money.amount_minor,
+        debtor_name=debtor.name,
+        debtor_document=debtor.document.number if debtor.document else None,
+        debtor_document_type=debtor.document.type.name if debtor.document else None,
+        debtor_place=debtor.place.name,
+        debtor_email=debtor_email,
+        debtor_account=debtor_account,
+        debtor_scheme=debtor_scheme,
+        debtor_agent=debtor_agent,
+        creditor_agent=creditor_agent,
+        creditor_name=creditor.name,
+        creditor_place=creditor.place.name,
+        creditor_email=creditor_email,
+        creditor_account=creditor_account,
+        creditor_scheme=creditor_scheme,
+        purpose=purpose or None,
+        remark=remark or None,
+    )
 
 
 def report(
@@ -310,12 +326,6 @@ def report(
     )
 
 
-def body_of(payload: bytes) -> bytes:
-    """What makes two transfers under one TxId the same: everything after the group header."""
-    place = payload.find(_BODY)
-    return payload[place:] if place >= 0 else payload
-
-
 # --- addresses -------------------------------------------------------------------------------------------------------
 def _split(account: Account) -> tuple[str | None, str | None, str | None]:
     """An address -> (e-mail, account, scheme). An e-mail goes to CtctDtls, whatever longer login it is."""
@@ -323,7 +333,7 @@ def _split(account: Account) -> tuple[str | None, str | None, str | None]:
         return account.value, None, None
     code = rules.SCHEME_CODE.get(account.scheme)
     if code is None:
-        raise RailRejected("RAIL_FORMAT", rules.FORMAT)
+        raise RailRejected("RAIL_FORMAT", FORMAT)
     return None, account.value, code
 
 

@@ -5,6 +5,7 @@ answer (FPS, Easy Transfer, and most ISO 20022 instant schemes). kit.push_client
 of functions is a codec; PushCodec is the switch's side of it, HubCodec the hub's.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol, TypeVar
 
@@ -38,8 +39,11 @@ __all__ = [
     "Told",
     "Transfer",
     "ack_of",
+    "answer_of",
+    "body_of",
     "code_of",
     "enquiry_of",
+    "kind_of",
     "reason_of",
 ]
 
@@ -241,6 +245,30 @@ class Told(NamedTuple):
     code: str
     reference: str
     now_ms: int
+
+
+def answer_of(uetr: str, answer: StatusAnswer) -> Answer:
+    """The switch's status report about a payment of the rail's own."""
+    if answer.status in WORKING:
+        return Answer(uetr, PaymentStatus.WORKING, "")
+    status = PaymentStatus.DONE if answer.status == ACCEPTED else PaymentStatus.REFUSED
+    return Answer(uetr, status, answer.reason or answer.status)
+
+
+_KIND: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*<")
+_BODY: Final = b"<CdtTrfTxInf>"
+
+
+def kind_of(payload: bytes) -> str:
+    """The definition a business header names, e.g. pacs.008.001.08; "" when it names none."""
+    found = _KIND.search(payload)
+    return found[1].decode("ascii") if found else ""
+
+
+def body_of(payload: bytes) -> bytes:
+    """What makes two transfers under one UETR the same: everything after the group header."""
+    place = payload.find(_BODY)
+    return payload[place:] if place >= 0 else payload
 
 
 M = TypeVar("M")

@@ -160,41 +160,42 @@ class PushSimulator(Generic[T]):
         now_ms = self._now_ms()
         code = _forced(fault) or self._check(order, account, now_ms)
         key = account.key if account else None
-        working = Record(uetr, digest, PaymentStatus.WORKING, "", "", key, order.asset, order.amount_minor, now_ms)
-        if code or key is None:
-            return Reply((self._say(self._refused(working, code)),), fault)
-        if fault is not None and fault.kind is FaultKind.SLOW:
-            self.books.keep(working)
-            return Reply((), fault, finish=lambda: (self._say(self._settle(working)),))
-        if batch_ms := self._batch_ms.get(key):
-            self.books.keep(working)
-            self._later(batch_ms, working)
-            return Reply((self._say(working),), fault)
-        return Reply((self._say(self._paid(working)),), fault)
-
-    def _paid(self, working: Record) -> Record:
-        paid = working._replace(
-            status=PaymentStatus.DONE, code=ACCEPTED, reference=self.books.next_reference(self._prefix)
+        reference = "" if code else self.books.next_reference(self._prefix)
+        paid = Record(
+            uetr, digest, PaymentStatus.DONE, ACCEPTED, reference, key, order.asset, order.amount_minor, now_ms
         )
+        if code or key is None:
+            return Reply((self._say(self._refused(paid, code)),), fault)
+        if fault is not None and fault.kind is FaultKind.SLOW:
+            self.books.keep(paid._replace(status=PaymentStatus.WORKING, code=""))
+            return Reply((), fault, finish=lambda: (self._say(self._settle(paid)),))
+        if batch_ms := self._batch_ms.get(key):
+            working = paid._replace(status=PaymentStatus.WORKING, code="")
+            self.books.keep(working)
+            self._later(batch_ms, paid)
+            return Reply((self._say(working),), fault)
         self.books.book(paid)
-        return paid
+        return Reply((self._say(paid),), fault)
 
-    def _refused(self, working: Record, code: str) -> Record:
-        refused = working._replace(status=PaymentStatus.REFUSED, code=code)
+    def _refused(self, record: Record, code: str) -> Record:
+        refused = record._replace(status=PaymentStatus.REFUSED, code=code, reference="")
         self.books.keep(refused)
         return refused
 
-    def _settle(self, working: Record) -> Record:
+    def _settle(self, paid: Record) -> Record:
         """End what was accepted before: paid, unless what was paid meanwhile has used up the account's limits."""
-        assert working.account is not None
-        account = self.books.accounts[working.account]
-        limit = self.books.breaks(account, working.asset, working.amount_minor, working.time_ms)
-        return self._refused(working, _LIMIT_CODE[limit]) if limit else self._paid(working)
+        assert paid.account is not None
+        account = self.books.accounts[paid.account]
+        limit = self.books.breaks(account, paid.asset, paid.amount_minor, paid.time_ms)
+        if limit:
+            return self._refused(paid, _LIMIT_CODE[limit])
+        self.books.book(paid)
+        return paid
 
-    def _later(self, batch_ms: int, working: Record) -> None:
+    def _later(self, batch_ms: int, paid: Record) -> None:
         def run() -> None:
             self._batches.discard(batch)
-            self._settle(working)
+            self._settle(paid)
 
         batch = asyncio.get_running_loop().call_later(batch_ms / 1000, run)
         self._batches.add(batch)
@@ -225,8 +226,9 @@ class PushSimulator(Generic[T]):
         seen = self.books.payments.get(uetr)
         if seen is not None:
             return Reply((self._repeat(seen, digest),))
-        unknown = Record(uetr, digest, PaymentStatus.WORKING, "", "", None, Asset.HKD, 0, self._now_ms())
-        return Reply((self._say(self._refused(unknown, FORMAT)),))
+        refused = Record(uetr, digest, PaymentStatus.REFUSED, FORMAT, "", None, Asset.HKD, 0, self._now_ms())
+        self.books.keep(refused)
+        return Reply((self._say(refused),))
 
     # --- the rules, in this order ------------------------------------------------------------------------------------
     def _check(self, order: Order, account: Account | None, now_ms: int) -> str:
@@ -326,8 +328,12 @@ class PushSimulator(Generic[T]):
             return
         assert record.account is not None
         self.books.hold(self.books.accounts[record.account], record.asset, record.amount_minor)
-        ended = self._paid(record) if answer.status is PaymentStatus.DONE else self._refused(record, answer.code)
-        self._outgoing.answered(answer.uetr, (ended.status, ended.code))
+        if answer.status is PaymentStatus.DONE:
+            reference = self.books.next_reference(self._prefix)
+            self.books.book(record._replace(status=PaymentStatus.DONE, code=ACCEPTED, reference=reference))
+        else:
+            self._refused(record, answer.code)
+        self._outgoing.answered(answer.uetr, (answer.status, answer.code))
 
 
 def _digest(body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Easy Transfer bytes ⇄ domain. Pure: no I/O, no clock. The switch's side and the hub's side of each message.
+"""Easy Transfer bytes ⇄ domain, the switch's side (kit.push_codec.PushCodec). Pure: no I/O, no clock.
 
 A message made from a hold depends on the hold alone: its MsgId is made of the UETR and its CreDtTm is when the hold was
 prepared. A repeat is the same bytes, and once the hold is older than the rail takes, no repeat can be accepted.
@@ -7,64 +7,39 @@ prepared. A repeat is the same bytes, and once the hold is older than the rail t
 import re
 from typing import Final
 
-from adapters.kit.books import PaymentStatus
-from adapters.kit.push_codec import (
-    ACCEPTED,
-    FORMAT,
-    REFUSED,
-    WORKING,
-    Answer,
-    Debit,
-    Order,
-    Question,
-    Told,
-    ack_of,
-    code_of,
-    enquiry_of,
-)
+from adapters.kit.push_codec import ACCEPTED, FORMAT, REFUSED, ack_of, code_of, enquiry_of
 from adapters.mofps import rules, spec
 from adapters.mofps.spec import ENQUIRY_SERVICE, HUB, PAYMENT_SERVICE, StatusReport, StatusRequest, Transfer
 from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
 from switch.domain.money import Money
-from switch.domain.party import Account, Party, Place, Scheme
+from switch.domain.party import Party, Place
 from switch.domain.payment import Hold, Payment, State
 from switch.errors import CodecError, RailRejected, RailSilent
 from switch.ports import Enquiry, RailAck
 
 __all__ = [
+    "UETR_BYTES",
     "answer_inbound",
     "correlate",
     "encode_request",
     "encode_transfer",
     "enquiry_key",
     "instruction_of",
+    "make_transfer",
     "payment_key",
     "read_ack",
     "read_enquiry",
-    "read_message",
     "read_transfer",
     "refuse_inbound",
-    "tell_asker",
-    "tell_payer",
+    "report",
     "transfer_of",
-    "transfer_seen",
-    "transfer_to_switch",
-    "write_transfer",
 ]
 
-_KIND: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*<")
 _SERVICE: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*</[^>]*>\s*<[^>]*BizSvc>\s*([A-Z0-9]{1,35})\s*<")
-_UETR: Final = rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_ORIGINAL: Final = re.compile(rb"OrgnlUETR>\s*(" + _UETR + rb")\s*<")
-_OWN: Final = re.compile(rb"[:<]UETR>\s*(" + _UETR + rb")\s*<")
+UETR_BYTES: Final = rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_ORIGINAL: Final = re.compile(rb"OrgnlUETR>\s*(" + UETR_BYTES + rb")\s*<")
 _TRANSFER: Final = spec.CREDIT_TRANSFER.name.encode("ascii")
-_BODY: Final = b"<CdtTrfTxInf>"
-_STATUS_OF: Final = {
-    PaymentStatus.DONE: ACCEPTED,
-    PaymentStatus.REFUSED: REFUSED,
-    PaymentStatus.WORKING: "ACSP",  # accepted, settlement in process: a batched bank, or a slow one
-}
 
 
 # --- a look without reading ------------------------------------------------------------------------------------------
@@ -103,7 +78,7 @@ def transfer_of(hold: Hold, institution: str) -> Transfer:
         raise RailRejected("CURRENCY_NOT_ACCEPTED", "AM03")
     if creditor.account.scheme not in rules.PAYABLE:
         raise RailRejected("RAIL_FORMAT", FORMAT)
-    return _transfer(
+    return make_transfer(
         sender=institution,
         receiver=HUB,
         uetr=instruction.uetr,
@@ -208,101 +183,16 @@ def answer_inbound(transfer: Transfer, payment: Payment, institution: str, now_m
     if payment.state is not State.COMMITTED:
         return refuse_inbound(transfer, code_of(payment.history[-1].reason), institution, now_ms)
     uetr = transfer.uetr
-    return _report(uetr, PAYMENT_SERVICE, ACCEPTED, now_ms, (institution, HUB), reference=_message_id(uetr))
+    return report(uetr, PAYMENT_SERVICE, ACCEPTED, now_ms, (institution, HUB), reference=_message_id(uetr))
 
 
 def refuse_inbound(transfer: Transfer, code: str, institution: str, now_ms: int) -> bytes:
     """A payment from the rail that was aborted, is not for us, or that no instruction can be made of."""
-    return _report(transfer.uetr, PAYMENT_SERVICE, REFUSED, now_ms, (institution, HUB), reason=code)
-
-
-# --- the hub's side --------------------------------------------------------------------------------------------------
-def read_message(payload: bytes) -> Order | Question | Answer | None:
-    """What the hub is asked or told. None: no message of this rail. Raises CodecError."""
-    match _kind_of(payload):
-        case spec.CREDIT_TRANSFER.name:
-            return _order_of(payload, spec.transfer_codec.read(payload))
-        case spec.STATUS_REQUEST.name:
-            return Question(spec.request_codec.read(payload).uetr)
-        case spec.STATUS_REPORT.name:
-            return _answer_of(spec.report_codec.read(payload))
-    return None
-
-
-def _order_of(payload: bytes, transfer: Transfer) -> Order:
-    account = rules.account_of(
-        "CdtrAcct", transfer.creditor_account, transfer.creditor_proxy_type, transfer.creditor_proxy
-    )
-    return Order(
-        uetr=transfer.uetr,
-        body=_body_of(payload),
-        asset=rules.ASSETS[transfer.currency],
-        amount_minor=transfer.amount_minor,
-        created_ms=transfer.created_ms,
-        agent="" if transfer.creditor_agent == HUB else transfer.creditor_agent,
-        proxy=transfer.creditor_proxy_type or "",
-        address=account.value,
-        # A proxy was looked up by the payer, who saw the masked name; an account number is checked against the name.
-        checked_name=None if transfer.creditor_proxy_type else transfer.creditor_name,
-    )
-
-
-def _answer_of(answer: StatusReport) -> Answer:
-    if answer.status in WORKING:
-        return Answer(answer.uetr, PaymentStatus.WORKING, "")
-    status = PaymentStatus.DONE if answer.status == ACCEPTED else PaymentStatus.REFUSED
-    return Answer(answer.uetr, status, answer.reason or answer.status)
-
-
-def transfer_seen(payload: bytes) -> tuple[str, bytes] | None:
-    """UETR and body of a transfer that cannot be read as a whole; None when there is nothing to answer to."""
-    found = _OWN.search(payload) if _kind_of(payload) == spec.CREDIT_TRANSFER.name else None
-    return (found[1].decode("ascii"), _body_of(payload)) if found else None
-
-
-def tell_payer(told: Told, institution: str) -> bytes:
-    """pacs.002.001.10 in answer to a transfer."""
-    return _told(told, PAYMENT_SERVICE, institution)
-
-
-def tell_asker(told: Told, institution: str) -> bytes:
-    """pacs.002.001.10 in answer to a pacs.028."""
-    return _told(told, ENQUIRY_SERVICE, institution)
-
-
-def _told(told: Told, service: str, institution: str) -> bytes:
-    status, parties = _STATUS_OF[told.status], (HUB, institution)
-    return _report(told.uetr, service, status, told.now_ms, parties, reason=told.code, reference=told.reference)
-
-
-def transfer_to_switch(debit: Debit, institution: str) -> Transfer:
-    """A payment of a bank in Macau to somebody behind the switch."""
-    kind, _, number = debit.account.document.partition(":")
-    document = Document(DocumentType[kind], number) if number else None
-    payer = Account(Scheme.ACCOUNT, debit.account.number)
-    return _transfer(
-        sender=HUB,
-        receiver=institution,
-        uetr=debit.uetr,
-        created_ms=debit.created_ms,
-        end_to_end_id=debit.end_to_end_id,
-        money=Money(debit.asset, debit.amount_minor),
-        debtor=Party(debit.account.holder, Place.MO, payer, document),
-        debtor_agent=debit.account.institution,
-        creditor=Party(debit.name, debit.place, Account(debit.scheme, debit.address)),
-        creditor_agent=institution,
-        purpose=debit.purpose,
-        remark=debit.remark,
-    )
-
-
-def write_transfer(transfer: Transfer) -> bytes:
-    """A record -> pacs.008.001.08. Raises CodecError."""
-    return spec.transfer_codec.write(transfer)
+    return report(transfer.uetr, PAYMENT_SERVICE, REFUSED, now_ms, (institution, HUB), reason=code)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
-def _transfer(
+def make_transfer(
     *,
     sender: str,
     receiver: str,
@@ -353,7 +243,7 @@ def _transfer(
     )
 
 
-def _report(
+def report(
     uetr: str,
     service: str,
     status: str,
@@ -377,15 +267,3 @@ def _report(
 def _message_id(uetr: str) -> str:
     """MsgId of the transfer of a UETR: Max35Text holds 36 characters only without the hyphens."""
     return uetr.replace("-", "")
-
-
-def _kind_of(payload: bytes) -> str:
-    """The message's definition, e.g. pacs.008.001.08; "" when it does not say."""
-    found = _KIND.search(payload)
-    return found[1].decode("ascii") if found else ""
-
-
-def _body_of(payload: bytes) -> bytes:
-    """What makes two transfers under one UETR the same: everything after the group header."""
-    place = payload.find(_BODY)
-    return payload[place:] if place >= 0 else payload

@@ -6,7 +6,7 @@ from pathlib import Path
 from adapters.kit.module import SimulatorOptions
 from adapters.kit.push_client import wall_ms
 from adapters.kit.push_simulator import PushSimulator
-from adapters.mofps import codec
+from adapters.mofps import hub_codec
 from adapters.mofps.spec import Transfer
 
 __all__ = ["EasyTransferSimulator"]
@@ -18,4 +18,4 @@ class EasyTransferSimulator(PushSimulator[Transfer]):
     """adapters.kit.module.Simulator for Easy Transfer, with real-time and with batched banks."""
 
     def __init__(self, options: SimulatorOptions, now_ms: Callable[[], int] = wall_ms) -> None:
-        super().__init__(options, codec, seed=SEED, prefix="MOET", now_ms=now_ms)
+        super().__init__(options, hub_codec, seed=SEED, prefix="MOET", now_ms=now_ms)

@@ -5,9 +5,11 @@ from bayswitch.v1 import common_pb2
 from bayswitch.v1 import directory_pb2 as pb
 
 from switch.api import fields
+from switch.api.call import CALL
 from switch.api.parts import ApiParts
+from switch.domain.corridor import LimitRow
 from switch.engine import RouteOption
-from switch.engine.directory import RouteQuestion
+from switch.engine.directory import Left, RouteQuestion
 
 __all__ = ["DirectoryService"]
 
@@ -21,13 +23,15 @@ class DirectoryService:
     async def CheckRoute(
         self, request: pb.CheckRouteRequest, _context: grpc.aio.ServicerContext
     ) -> pb.CheckRouteResponse:
-        """Every way to pay, from the routing table; no side effects."""
-        options = self._directory.check_route(_question_of(request))
+        """Every way to pay, from the rules and this payer's use of its limits; no side effects."""
+        options = await self._directory.check_route(_question_of(CALL.get().participant, request))
         return pb.CheckRouteResponse(options=[_option_of(option) for option in options])
 
 
-def _question_of(request: pb.CheckRouteRequest) -> RouteQuestion:
+def _question_of(participant: str, request: pb.CheckRouteRequest) -> RouteQuestion:
+    paper = request.debtor_document
     return RouteQuestion(
+        participant=participant,
         debtor_place=fields.place(request.debtor_place, "debtor_place"),
         creditor_place=fields.place(request.creditor_place, "creditor_place"),
         debit_asset=fields.asset(request.debit_asset, "debit_asset"),
@@ -35,10 +39,11 @@ def _question_of(request: pb.CheckRouteRequest) -> RouteQuestion:
         scheme=fields.scheme(request.creditor_scheme, "creditor_scheme"),
         creditor_agent=fields.creditor_agent(request.creditor_agent),
         debit_amount_minor=fields.amount(request.debit_amount_minor, "debit_amount_minor", zero=True),
-        # A till need not send the number: what counts is which papers the payer has.
-        document=fields.document_type(request.debtor_document.type, "debtor_document.type")
+        # A till need not send the number: what counts then is which papers the payer has.
+        papers=fields.document_type(paper.type, "debtor_document.type")
         if request.HasField("debtor_document")
         else None,
+        document=fields.document(paper, "debtor_document") if paper.number else None,
         purpose=fields.purpose(request.purpose),
     )
 
@@ -56,10 +61,15 @@ def _option_of(option: RouteOption) -> pb.RouteOption:
         quote_required=option.quote_required,
         papers=[common_pb2.DocumentType.Name(paper) for paper in corridor.papers],
         purposes=corridor.purposes,
-        limits=[
-            pb.LimitInfo(
-                id=row.id, period=row.period.name, currency=row.currency, max_minor=row.max_minor, source=row.source
-            )
-            for row in corridor.limits
-        ],
+        limits=[_limit_of(row, option.left.get(row.id)) for row in corridor.limits],
     )
+
+
+def _limit_of(row: LimitRow, left: Left | None) -> pb.LimitInfo:
+    limit = pb.LimitInfo(
+        id=row.id, period=row.period.name, currency=row.currency, max_minor=row.max_minor, source=row.source
+    )
+    if left is not None:
+        limit.left_minor = left.left_minor
+        limit.reset_time.CopyFrom(fields.timestamp(left.reset_time_ms))
+    return limit

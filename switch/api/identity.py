@@ -18,7 +18,7 @@ from switch.domain.identifiers import parse_participant_id
 from switch.errors import ConfigError, InvalidValue, Refused
 from switch.limits import CALLS_IN_FLIGHT_MAX, LOOKS_IN_FLIGHT_MAX
 
-__all__ = ["METADATA_KEY", "Identify", "ServerOptions", "chosen_identity", "credentials"]
+__all__ = ["METADATA_KEY", "Identify", "ServerOptions", "check_identity", "chosen_identity", "credentials"]
 
 METADATA_KEY: Final = "x-bayswitch-participant"
 _SPIFFE_ID: Final = re.compile(r"spiffe://[^/]+/participant/([A-Z0-9_]+)", re.ASCII)
@@ -39,6 +39,12 @@ class ServerOptions(NamedTuple):
     reuse_port: bool = False  # True: several workers share the port
     calls_max: int = CALLS_IN_FLIGHT_MAX  # that begin something; beyond it OVERLOADED
     looks_max: int = LOOKS_IN_FLIGHT_MAX  # that only look; counted apart
+
+
+def check_identity(options: ServerOptions) -> None:
+    """Raise the ConfigError that a server with these options would raise; opens nothing but the TLS files."""
+    chosen_identity(options)
+    credentials(options)
 
 
 def chosen_identity(options: ServerOptions) -> Identify:

@@ -1,11 +1,8 @@
-"""The command line: `bayswitch …`. It parses and calls; what it calls is elsewhere.
-
-Exit codes: 0 done; 1 the payment ended ABORTED, or a check found something wrong; 2 the command line or a setting is
-wrong; 3 refused (the reason is printed); 4 unavailable, repeat the same command; 5 IN_DOUBT or still PREPARED, ask again.
-"""
+"""The command line: `bayswitch …`. It parses and calls; what it calls is elsewhere."""
 
 import logging
 import sys
+from typing import Final
 
 import typer
 
@@ -13,11 +10,27 @@ from switch.cli import demo, operations, participants, payments, rails
 from switch.cli.client import CallFailed
 from switch.cli.options import where
 from switch.cli.output import error_line
-from switch.errors import BayswitchError, ConfigError
+from switch.errors import BayswitchError, ConfigError, InvalidValue, Refused, anatomy
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(name="bayswitch", help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+_HELP: Final = """Bayswitch: a payment switch between the payment systems of the Greater Bay Area.
+
+Exit codes: 0 done; 1 a payment ended ABORTED, or what was checked is not as it should be; 2 the command line or a
+setting is wrong; 3 refused, the reason is printed; 4 unavailable, the same command may be repeated; 5 IN_DOUBT or
+still open, ask again; 70 a fault of ours; 130 Ctrl-C.
+"""
+_FAULT, _INTERRUPTED = 70, 130
+_LOG = logging.getLogger("bayswitch.cli")
+
+app = typer.Typer(
+    name="bayswitch",
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 payments.register(app)
 operations.register(app)
 app.add_typer(participants.app, name="participants")
@@ -28,18 +41,35 @@ app.callback()(where)
 
 
 def main() -> None:
-    """Entry point: errors of ours end in one line and an exit code, never in a traceback."""
+    """Entry point: every error ends in one line and an exit code, never in a traceback."""
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
     try:
-        app()
-    except CallFailed as failure:
-        error_line(str(failure))
-        sys.exit(failure.exit_code)
-    except ConfigError as error:
+        app(prog_name="bayswitch")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the edge: a traceback may quote what was typed, names and numbers
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    """Say in one line what went wrong, and the code it ends with."""
+    if isinstance(error, CallFailed):
         error_line(str(error))
-        sys.exit(2)
-    except BayswitchError as error:
+        return error.exit_code
+    if isinstance(error, demo.DemoFailed):
+        error_line(str(error))
+        return 1
+    if isinstance(error, ConfigError | InvalidValue):
+        error_line(str(error))
+        return 2
+    if isinstance(error, Refused):
+        error_line(str(error))
+        return 3
+    if isinstance(error, BayswitchError):
         error_line(f"{type(error).__name__}: {error}")
-        sys.exit(4)
+        return 4
+    _LOG.error("%s", anatomy(error))
+    error_line(f"a fault of ours: {type(error).__name__}; where it happened is in the log above")
+    return _FAULT

@@ -12,12 +12,17 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-__all__ = ["CallFailed", "Client", "Target", "connect"]
+from switch.errors import ConfigError
+
+__all__ = ["CallFailed", "Client", "Target", "connect", "new_id"]
 
 _EXIT_CODES = {
     grpc.StatusCode.UNAVAILABLE: 4,
     grpc.StatusCode.DEADLINE_EXCEEDED: 4,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 4,
+    grpc.StatusCode.INTERNAL: 4,
+    grpc.StatusCode.UNKNOWN: 4,
+    grpc.StatusCode.CANCELLED: 4,
 }
 _REFUSED = 3
 
@@ -33,7 +38,10 @@ class Target(NamedTuple):
 
 
 class CallFailed(Exception):
-    """A call was refused or failed; the text is for people, `reason` the catalogue's row."""
+    """A call was refused or failed; the text is for people, `reason` the catalogue's row.
+
+    `exit_code` 3: refused, and the switch said so. 4: what became of it is unknown; the same call may be repeated.
+    """
 
     def __init__(self, error: grpc.RpcError) -> None:
         status = rpc_status.from_call(error)
@@ -46,9 +54,12 @@ class CallFailed(Exception):
                 self.field = ", ".join(violation.field for violation in bad.field_violations)
         self.code = error.code()
         self.exit_code = _EXIT_CODES.get(self.code, _REFUSED)
-        figures = " ".join(f"{key}={value}" for key, value in sorted(self.figures.items()))
-        parts = (self.code.name, self.reason, self.field and f"field {self.field}", error.details() or "", figures)
-        super().__init__(" · ".join(part for part in parts if part))
+        said = (error.details() or "").removeprefix(f"{self.reason}: ")
+        figures = ", ".join(f"{key} {value}" for key, value in sorted(self.figures.items()))
+        field = f"field {self.field}" if self.field else ""
+        super().__init__(
+            f"{self.code.name} {self.reason}".strip() + "".join(f": {part}" for part in (field, said, figures) if part)
+        )
 
 
 class Client:
@@ -86,16 +97,21 @@ class Client:
 
 @contextmanager
 def connect(target: Target) -> Iterator[Client]:
-    """A channel to the switch for the length of a `with`."""
+    """A channel to the switch for the length of a `with`. Raises ConfigError: a PEM file cannot be read."""
     if target.tls_ca:
-        pair = (target.tls_key, target.tls_cert) if target.tls_cert and target.tls_key else (None, None)
-        key, cert = (path.read_bytes() if path else None for path in pair)
-        credentials = grpc.ssl_channel_credentials(target.tls_ca.read_bytes(), key, cert)
-        channel = grpc.secure_channel(target.address, credentials)
+        ca, key, cert = (_pem(path) for path in (target.tls_ca, target.tls_key, target.tls_cert))
+        channel = grpc.secure_channel(target.address, grpc.ssl_channel_credentials(ca, key, cert))
     else:
         channel = grpc.insecure_channel(target.address)
     with channel:
         yield Client(channel, target.participant)
+
+
+def _pem(path: Path | None) -> bytes | None:
+    try:
+        return path.read_bytes() if path else None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def new_id() -> str:

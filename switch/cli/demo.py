@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from bayswitch.v1 import common_pb2, participant_pb2, payment_pb2, quote_pb2
+from bayswitch.v1 import participant_pb2, payment_pb2
 
+from switch.cli import payments, values
 from switch.cli.client import CallFailed, Client, Target, connect, new_id
-from switch.cli.options import money
-from switch.cli.output import console, money_text, show_payment
+from switch.cli.output import console, money_text, say, show_payment
 from switch.cli.participants import show_positions
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
-from switch.errors import BayswitchError
+from switch.errors import BayswitchError, ConfigError
 
-__all__ = ["command"]
+__all__ = ["DemoFailed", "command", "price", "request_of"]
 
 _RESOLVE_SECONDS = 20
-_STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
 
 
 class DemoFailed(BayswitchError):
@@ -34,6 +33,8 @@ def command(
 ) -> None:
     """Start a Valkey, every mock rail, the switch and (with Java and Maven) Kafka; pay across the borders; stop it all."""
     begun = time.monotonic()
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        raise ConfigError(f"--keep: {keep} is not empty; the demo counts what it paid and needs a fresh directory")
     with tempfile.TemporaryDirectory(prefix="bayswitch-demo-") as scratch, _broker(kafka) as bootstrap:
         sandbox = Sandbox(keep or Path(scratch), {"BAYSWITCH_KAFKA_BOOTSTRAP": bootstrap} if bootstrap else {})
         try:
@@ -41,7 +42,7 @@ def command(
             _heading("running")
             assert sandbox.switch is not None
             for key, value in sandbox.switch.ready.items():
-                console.print(f"  {key:<9}{value}", markup=False)
+                say(f"  {key:<9}{value}")
             scenario = load_scenario()
             sandbox.enrol(scenario)
             Demo(sandbox, scenario, bootstrap).run()
@@ -59,7 +60,7 @@ def _broker(wanted: bool) -> Iterator[str]:
     from deploy.local import kafka  # ships with the checkout and the wheel; needs Java and Maven on the machine
 
     if lacking := kafka.missing() if wanted else "not wanted":
-        console.print(f"no Kafka: {lacking}; events stay in the outbox", markup=False)
+        say(f"no Kafka: {lacking}; events stay in the outbox")
         yield ""
         return
     with kafka.cluster(nodes=1) as running:
@@ -98,7 +99,7 @@ class Demo:
     def _pay(self, step: Mapping[str, Any]) -> None:
         answer, replay = self._submit(step["as"], self._request(step))
         show_payment(answer.payment, replay)
-        self._expect(_STATE[answer.payment.state], step["expect"])
+        self._expect(values.state_name(answer.payment.state), step["expect"])
         self._expect(answer.payment.reason, step.get("reason", ""))
         self._answers[step["id"]] = answer
 
@@ -125,23 +126,23 @@ class Demo:
         """The rail says nothing: IN_DOUBT, the hold stays; the switch enquires, and only an answer ends it."""
         answer, _ = self._submit(step["as"], self._request(step))
         show_payment(answer.payment)
-        self._expect(_STATE[answer.payment.state], "IN_DOUBT")
+        self._expect(values.state_name(answer.payment.state), "IN_DOUBT")
         request = payment_pb2.WatchPaymentsRequest(resume_token="0")
         with connect(Target(self._sandbox.address, step["as"])) as client:
             for change in client.stream(client.payments.WatchPayments, request, _RESOLVE_SECONDS):
                 if change.uetr == answer.payment.uetr:
-                    console.print(f"  watch: {change.change_time.ToJsonString()} {_STATE[change.state]}", markup=False)
-                    if _STATE[change.state] in ("COMMITTED", "ABORTED"):
+                    say(f"  watch: {change.change_time.ToJsonString()} {values.state_name(change.state)}")
+                    if values.state_name(change.state) in ("COMMITTED", "ABORTED"):
                         break
             query = payment_pb2.GetPaymentRequest(uetr=answer.payment.uetr)
             ended = client.call(client.payments.GetPayment, query).payment
         show_payment(ended)
-        self._expect(_STATE[ended.state], step["expect"])
+        self._expect(values.state_name(ended.state), step["expect"])
 
     def _inbound(self, step: Mapping[str, Any]) -> None:
         """A payment that a rail pushes to us: it takes the same path."""
         answer = self._sandbox.control(step["rail"], "inbound", **step["call"])
-        console.print(f"  the rail was told: {answer}", markup=False)
+        say(f"  the rail was told: {answer}")
         for key, value in step["expect"].items():
             self._expect(answer.get(key), value)
 
@@ -151,8 +152,8 @@ class Demo:
         answer = self._sandbox.control(payment.rail, "messages", uetr=payment.uetr)
         self._expect(bool(answer["messages"]), True)
         for message in answer["messages"]:
-            console.print(f"  {message['direction']}, {len(message['text'].encode())} bytes:", markup=False)
-            console.print(message["text"], markup=False)
+            say(f"  {message['direction']}, {len(message['text'].encode())} bytes:")
+            say(message["text"])
 
     # --- what is true at the end -----------------------------------------------------------------------------------------
     def _positions(self) -> None:
@@ -172,7 +173,7 @@ class Demo:
                 f"{e['participant']} {money_text(e['asset'], e['amount_minor'])}" for e in fact["entries"]
             )
             line = f"  {fact['debtor_agent']:<10} #{fact['sequence']:<3} {fact['uetr']} {fact['state']:<9} {entries}"
-            console.print(line, markup=False)
+            say(line)
         final = sum(len(self._finals(participant["id"])) for participant in self._scenario["participant"])
         self._expect(len({fact["event_id"] for fact in facts}), final)
 
@@ -198,9 +199,9 @@ class Demo:
         try:
             answer, _ = self._submit(participant, request)
         except CallFailed as failure:
-            console.print(f"  {failure}", markup=False)
+            say(f"  {failure}")
             return failure
-        raise DemoFailed(f"not refused: {_STATE[answer.payment.state]}")
+        raise DemoFailed(f"not refused: {values.state_name(answer.payment.state)}")
 
     @staticmethod
     def _expect(have: object, want: object) -> None:
@@ -210,13 +211,11 @@ class Demo:
 
 def request_of(step: Mapping[str, Any]) -> Any:
     """A step of a scenario -> the instruction, with new ids; the credit side is `price`'s business."""
-    asset, amount_minor = money(step["debit"])
-    debit = common_pb2.Money(asset=asset, amount_minor=amount_minor)
     return payment_pb2.SubmitPaymentRequest(
         request_id=new_id(),
         uetr=new_id(),
         end_to_end_id=step["id"],
-        debit=debit,
+        debit=values.money_message(step["debit"]),
         debtor=_party(step["debtor"]),
         creditor=_party(step["creditor"]),
         creditor_agent=step.get("creditor_agent", ""),
@@ -226,33 +225,15 @@ def request_of(step: Mapping[str, Any]) -> Any:
 
 
 def price(client: Client, request: Any, credit_asset: str) -> None:
-    """Lock a price for an instruction and fill it in."""
-    quoted = client.call(
-        client.quotes.CreateQuote,
-        quote_pb2.CreateQuoteRequest(
-            debit=request.debit,
-            other_asset=credit_asset,
-            debtor_place=request.debtor.place,
-            creditor_place=request.creditor.place,
-            creditor_scheme=request.creditor.account.scheme,
-            creditor_agent=request.creditor_agent,
-        ),
-    ).quote
-    console.print(f"  quote: {quoted.payer_text}", markup=False)
-    request.quote_id = quoted.quote_id
-    request.credit.CopyFrom(quoted.credit)
+    """Lock a price for an instruction, fill it in, and say what the payer would see."""
+    quoted = payments.price(client, request, credit_asset)
+    say(f"  quote: {quoted.payer_text}")
 
 
 def _party(row: Mapping[str, Any]) -> Any:
-    document = None
-    if "document" in row:
-        kind, _, number = row["document"].partition(":")
-        document = common_pb2.Document(type=common_pb2.DocumentType.Value(f"DOCUMENT_TYPE_{kind}"), number=number)
-    account = common_pb2.Account(
-        scheme=common_pb2.Scheme.Value(f"SCHEME_{row['scheme']}"), value=row["account"], level=row.get("level", 0)
+    return values.party(
+        row["name"], row["place"], row["scheme"], row["account"], row.get("document", ""), row.get("level", 0)
     )
-    place = common_pb2.Place.Value(f"PLACE_{row['place']}")
-    return common_pb2.Party(name=row["name"], place=place, account=account, document=document)
 
 
 def _heading(text: str) -> None:

@@ -5,33 +5,33 @@ import json as json_module
 import platform
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import version as version_of
 from typing import Annotated, Any
 
 import typer
-from pydantic import SecretStr
 
-from adapters import RAILS, wire
+from adapters import wire
 from switch import __version__, routing
 from switch.app import Switch, SystemClock, connect_rails, connect_store, recovery_times, run
+from switch.app import check as check_settings
 from switch.app import serve as serve_switch
 from switch.cli.options import ConfigFile, Json, settings_of
-from switch.cli.output import console, print_json, table
+from switch.cli.output import error_line, print_json, say, table
 from switch.cli.participants import positions
 from switch.domain.payment import Payment
 from switch.domain.settlement import SettlementFact
 from switch.engine.recovery import settle
-from switch.errors import REASONS
+from switch.errors import REASONS, ConfigError, RailError
 from switch.events import tail
-from switch.limits import RECOVERY_SCAN_COUNT, RELAY_BATCH_COUNT
-from switch.rules import load_rules
-from switch.settings import Settings, load_settings
+from switch.limits import ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX, RECOVERY_SCAN_COUNT
+from switch.settings import Settings, load_settings, shown
 from switch.store import Store
 
 __all__ = ["config_app", "register"]
 
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
+_EVENTS_MAX = 1_000_000
 _LIBRARIES = ("grpcio", "protobuf", "redis", "hiredis", "msgpack", "aiokafka", "uvloop")
 
 
@@ -42,13 +42,19 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(config: ConfigFile = None, json: Json = False) -> None:
-    """Run the switch until SIGTERM or Ctrl-C: NOT_SERVING, running calls end, exit 0. SIGHUP reads the rules again."""
+    """Run the switch until SIGTERM or Ctrl-C.
+
+    Then: NOT_SERVING, running calls end, exit 0. SIGHUP reads the rules again. With --json the first line of output
+    says in JSON what runs and where.
+    """
     settings = settings_of(config)
 
-    def say(switch: Switch) -> None:
+    def announce(switch: Switch) -> None:
         assert switch.durability is not None
+        host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
         ready = {
-            "address": f"{settings.listen_host}:{switch.port}",
+            "address": f"{host}:{switch.port}",
+            "callers": "name themselves (demo)" if settings.demo_identity else "by certificate",
             "store": switch.durability.server,
             "promise": switch.durability.promise,
             "rails": sorted(settings.rails),
@@ -57,47 +63,61 @@ def serve(config: ConfigFile = None, json: Json = False) -> None:
             "routing": _twin(routing.COMPILED),
             "codecs": _twin(wire.COMPILED),
         }
-        print(
-            json_module.dumps(ready) if json else "\n".join(f"{key:<9}{value}" for key, value in ready.items()),
-            flush=True,
-        )
+        if json:
+            print(json_module.dumps(ready), flush=True)
+            return
+        for key, value in ready.items():
+            say(f"{key:<9}{_text(value)}")
+        sys.stdout.flush()
 
-    run(serve_switch(settings, say), settings)
+    run(serve_switch(settings, announce), settings)
 
 
 def events(
     config: ConfigFile = None,
     topic: Annotated[bool, typer.Option(help="read the Kafka topic; otherwise what waits in the outbox")] = False,
+    count: Annotated[int, typer.Option(min=1, max=_EVENTS_MAX, help="at most so many, the oldest first")] = 1_000,
     json: Json = False,
 ) -> None:
-    """Final payments as settlement consumers read them."""
+    """Final payments as settlement consumers read them; reading removes nothing."""
     settings = settings_of(config)
-    facts = run(_topic(settings) if topic else _outbox(settings), settings)
+    facts, more = run(_topic(settings, count) if topic else _outbox(settings, count), settings)
     if json:
         print_json([_plain_fact(fact) for fact in facts])
-        return
-    table(
-        "topic" if topic else "outbox",
-        ("debtor agent", "seq", "uetr", "state", "rail", "entries"),
-        (
-            (fact.debtor_agent, fact.sequence, fact.uetr, fact.state.name, fact.rail, len(fact.entries))
-            for fact in facts
-        ),
-        right=("seq", "entries"),
-    )
+    else:
+        table(
+            "topic" if topic else "outbox",
+            ("debtor agent", "seq", "uetr", "state", "rail", "entries"),
+            (
+                (fact.debtor_agent, fact.sequence, fact.uetr, fact.state.name, fact.rail, len(fact.entries))
+                for fact in facts
+            ),
+            right=("seq", "entries"),
+        )
+    if more:
+        error_line(f"there are more: --count {count} was reached")
 
 
-async def _topic(settings: Settings) -> list[SettlementFact]:
-    return [record.fact async for record in tail(settings.kafka_bootstrap, follow=False)]
+async def _topic(settings: Settings, count: int) -> tuple[list[SettlementFact], bool]:
+    if not settings.kafka_bootstrap:
+        raise ConfigError("kafka_bootstrap: not set, so there is no topic; without --topic the outbox is read")
+    facts: list[SettlementFact] = []
+    async with aclosing(tail(settings.kafka_bootstrap, follow=False)) as records:
+        async for record in records:
+            if len(facts) == count:
+                return facts, True
+            facts.append(record.fact)
+    return facts, False
 
 
-async def _outbox(settings: Settings) -> list[SettlementFact]:
+async def _outbox(settings: Settings, count: int) -> tuple[list[SettlementFact], bool]:
     async with _store(settings) as store:
-        return [
-            entry.fact
+        entries = [
+            entry
             for shard in range(store.payments.shards)
-            for entry in await store.payments.outbox_read(shard, RELAY_BATCH_COUNT)
+            for entry in await store.payments.outbox_read(shard, count + 1)
         ]
+        return [entry.fact for entry in entries[:count]], len(entries) > count
 
 
 def _plain_fact(fact: SettlementFact) -> dict[str, Any]:
@@ -115,7 +135,11 @@ def recover(
     ask: Annotated[bool, typer.Option(help="enquire now; otherwise only list")] = False,
     json: Json = False,
 ) -> None:
-    """Open payments whose budget has passed, oldest first; with --ask the rails are asked about each, once."""
+    """Open payments whose budget has passed, oldest first; with --ask the rails are asked about each, once.
+
+    Safe beside a serving switch, which asks by itself all the time: only an answer ends a payment, and only once.
+    Exit code: 0 nothing is open, 5 something still is.
+    """
     settings = settings_of(config)
     found = run(_recover(settings, ask), settings)
     now_ms = SystemClock().now_ms()
@@ -127,38 +151,50 @@ def recover(
             "state": payment.state.name,
             "age_ms": now_ms - payment.hold.prepared_time_ms,
             "reason": payment.history[-1].reason,
+            "answer": answer,
         }
-        for payment in found
+        for payment, answer in found
     ]
     if json:
         print_json(rows)
     else:
-        table(
-            "open payments",
-            ("uetr", "participant", "rail", "state", "age ms", "reason"),
-            [list(row.values()) for row in rows],
-        )
-    sys.exit(5 if any(not payment.state.final for payment in found) else 0)
+        columns = ("uetr", "participant", "rail", "state", "age ms", "reason", "answer")
+        table("open payments", columns, [list(row.values()) for row in rows], right=("age ms",))
+    sys.exit(5 if any(not payment.state.final for payment, _ in found) else 0)
 
 
-async def _recover(settings: Settings, ask: bool) -> list[Payment]:
+async def _recover(settings: Settings, ask: bool) -> list[tuple[Payment, str]]:
+    """Overdue payments as they are now, and what the rail said about each: "" when it was not asked."""
     async with _store(settings) as store:
-        store_payments, clock = store.payments, SystemClock()
-        found = await store_payments.overdue(clock.now_ms(), RECOVERY_SCAN_COUNT)
+        clock = SystemClock()
+        found = await store.payments.overdue(clock.now_ms(), RECOVERY_SCAN_COUNT)
         if not ask or not found:
-            return found
+            return [(payment, "") for payment in found]
         rails = connect_rails(settings)
-        await asyncio.gather(*(rail.start() for rail in rails.values()))
+        budget = asyncio.Semaphore(ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX)
+
+        async def asked(payment: Payment) -> tuple[Payment, str]:
+            async with budget:
+                try:
+                    ended = await settle(payment, store.payments, rails, clock, recovery_times(settings))
+                    answer = "ended" if ended else "not final yet"
+                except RailError as error:
+                    answer = f"no answer: {error}"
+            now = await store.payments.get(payment.hold.participant, payment.hold.uetr)
+            return now or payment, answer
+
         try:
-            times = recovery_times(settings)
-            await asyncio.gather(*(settle(payment, store_payments, rails, clock, times) for payment in found))
+            await asyncio.gather(*(rail.start() for rail in rails.values()))
+            return await asyncio.gather(*(asked(payment) for payment in found))
         finally:
             await asyncio.gather(*(rail.close() for rail in rails.values()))
-        return [await store_payments.get(payment.hold.participant, payment.hold.uetr) or payment for payment in found]
 
 
 @asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[Store]:
+    """The store of the settings; an embedded one is joined when a switch runs on it, and never made anew to look at."""
+    if not settings.redis_url.get_secret_value() and not settings.data_dir.is_dir():
+        raise ConfigError(f"data_dir: there is no store in {settings.data_dir.absolute()}; name that of the switch")
     store = await connect_store(settings)
     try:
         yield store
@@ -190,20 +226,19 @@ def reasons(json: Json = False) -> None:
             (row["reason"], row["grpc"], row["iso"], row["retry"], "yes" if row["ask_status"] else "-", row["advice"])
             for row in rows
         ),
+        fold=("what to do",),
     )
 
 
 @config_app.command("check")
 def check(config: ConfigFile = None) -> None:
-    """Read settings and rules; exit 2 with the setting to change when something is wrong."""
+    """Read settings and rules as `serve` would, opening nothing; exit 2 with the setting to change."""
     settings = settings_of(config)
-    rules = load_rules(settings.rules_dir)
-    connect_rails(settings)
-    missing = sorted({corridor.rail for corridor in rules.corridors} - set(RAILS))
-    if missing:
-        console.print(f"corridors name rails that do not exist: {', '.join(missing)}")
-        sys.exit(2)
-    console.print(f"settings are right; {len(rules.corridors)} corridors")
+    rules = check_settings(settings)
+    say(f"settings are right; {len(rules.corridors)} corridors")
+    unreached = sorted({corridor.rail for corridor in rules.corridors} - settings.rails.keys())
+    if unreached:
+        say(f"no address for {', '.join(unreached)}: payments over it end with RAIL_UNAVAILABLE; see the setting rails")
 
 
 @config_app.command("show")
@@ -211,21 +246,24 @@ def show(config: ConfigFile = None, json: Json = False) -> None:
     """Every setting, its value and where it came from; secrets masked."""
     settings, origins = load_settings(file=config)
     rows = [
-        {"setting": key, "value": _masked(getattr(settings, key)), "from": origins[key]}
-        for key in type(settings).model_fields
+        {"setting": key, "value": shown(settings, key), "from": origins[key]} for key in type(settings).model_fields
     ]
     if json:
         print_json(rows)
         return
-    table("", ("setting", "value", "from"), [list(row.values()) for row in rows])
+    cells = [(row["setting"], _text(row["value"]), row["from"]) for row in rows]
+    table("settings", ("setting", "value", "from"), cells, fold=("value", "from"))
     if not settings.rail_signing:
-        console.print("rail_signing is off: messages to the rails carry no signature; for load tests only")
+        say("rail_signing is off: messages to the rails carry no signature; for load tests only")
+    if settings.demo_identity:
+        say("demo_identity is on: callers name themselves; for a sandbox on loopback only")
 
 
-def _masked(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return "********" if value.get_secret_value() else ""
-    return "" if value is None else str(value)
+def _text(value: Any) -> str:
+    """A value as its environment variable would have it."""
+    if isinstance(value, str) or value is None:
+        return value or ""
+    return json_module.dumps(value, ensure_ascii=False)
 
 
 def version(
@@ -250,7 +288,7 @@ def version(
         print_json(found)
     else:
         for key, value in found.items():
-            console.print(f"{key:<10} {value}", markup=False)
+            say(f"{key:<10} {value}")
 
 
 async def _durability(settings: Settings) -> Any:

@@ -1,4 +1,4 @@
-"""What people see: tables that degrade to plain text when the output is not a terminal; JSON when asked."""
+"""What people see: tables in a terminal, aligned plain text into a file or a pipe, JSON when asked. Nothing is cut."""
 
 import json
 import sys
@@ -8,26 +8,39 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from switch.domain.money import Asset, format_amount
 
-__all__ = ["console", "error_line", "money_text", "print_json", "show_payment", "table"]
+__all__ = ["console", "error_line", "money_text", "print_json", "print_json_line", "say", "show_payment", "table"]
 
-# Into a file or a pipe nothing is cut: a table is as wide as it needs to be.
-console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 240)
+console = Console(soft_wrap=True, highlight=False)
 _errors = Console(stderr=True, soft_wrap=True, highlight=False)
+_GAP = "  "
 
 
 def error_line(text: str) -> None:
     """One line on standard error."""
-    _errors.print(text, style="red", markup=False)
+    _errors.print(text.replace("\n", " "), style="red", markup=False)
+
+
+def say(text: str) -> None:
+    """Plain text on standard output, as it is."""
+    console.print(text, markup=False)
 
 
 def print_json(value: Message | Iterable[Message] | dict[str, Any] | list[Any]) -> None:
     """A protobuf message, several, or plain data as JSON on standard output; field names as in the contract."""
     print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def print_json_line(value: Message) -> None:
+    """One item of a stream as one line of JSON, at once: whoever reads the pipe need not wait for a full buffer."""
+    print(json.dumps(_plain(value), ensure_ascii=False), flush=True)
 
 
 def _plain(value: Any) -> Any:
@@ -43,14 +56,43 @@ def money_text(asset: str, amount_minor: int) -> str:
     return f"{asset} {format_amount(Asset[asset].iso, amount_minor)}"
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
-    """A table; columns named in `right` are right-aligned."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    fold: Sequence[str] = (),
+) -> None:
+    """A table; columns in `right` are right-aligned, those in `fold` may take several lines in a narrow terminal.
+
+    Elsewhere than in a terminal: one line per row, columns in line, no frame; the title is left out.
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not console.is_terminal:
+        _print_plain(columns, cells, right)
+        return
     grid = Table(title=title or None, box=box.SIMPLE, title_justify="left")
     for column in columns:
-        grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*(str(cell) for cell in row))
-    console.print(grid)
+        justify = "right" if column in right else "left"
+        grid.add_column(column, justify=justify, overflow="fold", no_wrap=column not in fold)  # type: ignore[arg-type]
+    for row in cells:
+        grid.add_row(*map(escape, row))
+    least = Measurement.get(console, console.options.update(max_width=10_000), grid).minimum
+    wide = Console(soft_wrap=True, highlight=False, width=max(console.width, least))
+    wide.print(grid)
+
+
+def _print_plain(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    lines = [columns, *cells]
+    widths = [max(cell_len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        padded = []
+        for column, cell, width in zip(columns, line, widths, strict=True):
+            blank = " " * (width - cell_len(cell))
+            padded.append(blank + cell if column in right else cell + blank)
+        print(_GAP.join(padded).rstrip())
+    sys.stdout.flush()
 
 
 def show_payment(payment: Any, replay: bool = False) -> None:
@@ -58,16 +100,15 @@ def show_payment(payment: Any, replay: bool = False) -> None:
     from bayswitch.v1 import payment_pb2  # generated; imported late so that --help is quick
 
     state = payment_pb2.PaymentState.Name(payment.state).removeprefix("PAYMENT_STATE_")
-    console.print(
-        f"{state}{' (replay)' if replay else ''}  {payment.uetr}\n"
+    say(f"{state}{' (replay)' if replay else ''}  {payment.uetr}")
+    say(
         f"  {money_text(payment.debit.asset, payment.debit.amount_minor)} -> "
         f"{money_text(payment.credit.asset, payment.credit.amount_minor)}"
-        f"  by {payment.rail}  corridor {payment.corridor}",
-        markup=False,
+        f"  by {payment.rail}  corridor {payment.corridor}"
     )
     if payment.reason:
-        console.print(f"  {payment.reason} (ISO {payment.iso_reason}, rail {payment.rail_code or '-'})", markup=False)
+        say(f"  {payment.reason} (ISO {payment.iso_reason}, rail {payment.rail_code or '-'})")
     if payment.rail_reference:
-        console.print(f"  rail reference {payment.rail_reference}", markup=False)
+        say(f"  rail reference {payment.rail_reference}")
     for entry in payment.entries:
-        console.print(f"  {entry.participant:<16} {money_text(entry.asset, entry.amount_minor):>18}", markup=False)
+        say(f"  {entry.participant:<16} {money_text(entry.asset, entry.amount_minor):>18}")

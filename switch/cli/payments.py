@@ -4,19 +4,26 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from bayswitch.v1 import common_pb2, directory_pb2, payment_pb2, quote_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
+from bayswitch.v1 import directory_pb2, payment_pb2, quote_pb2
 
-from switch.cli.client import Client, connect, new_id
-from switch.cli.options import Json, money, target
-from switch.cli.output import console, money_text, print_json, show_payment, table
+from switch.cli import values
+from switch.cli.client import CallFailed, Client, connect, new_id
+from switch.cli.options import Json, target
+from switch.cli.output import error_line, money_text, print_json, print_json_line, say, show_payment, table
+from switch.domain.money import format_amount
+from switch.limits import PAGE_SIZE_MAX
 
-__all__ = ["register"]
+__all__ = ["price", "register"]
 
 Place = Annotated[str, typer.Option(help="HK, MO or CN")]
 Scheme = Annotated[
     str, typer.Option(help="account, mobile, email, fps_id, wallet_id, alipay_login, alipay_user, payment_code")
 ]
+Agent = Annotated[str, typer.Option(help="payee's institution; empty when a proxy finds it")]
+Papers = Annotated[str, typer.Option(help="payer's document as TYPE:NUMBER, e.g. 'HKID:A123456(3)'")]
+Purpose = Annotated[str, typer.Option(help="e.g. FAMILY_SUPPORT; check-route lists what a corridor takes")]
+_LIST_MAX = 100_000
+_COMMITTED, _ABORTED = payment_pb2.PAYMENT_STATE_COMMITTED, payment_pb2.PAYMENT_STATE_ABORTED
 
 
 def register(app: typer.Typer) -> None:
@@ -27,65 +34,87 @@ def register(app: typer.Typer) -> None:
 
 
 def pay(
-    debit: Annotated[str, typer.Argument(help="what the payer pays, e.g. 'HKD 100.00'")],
-    payee: Annotated[str, typer.Argument(help="the payee's address on its rail")],
-    payee_name: Annotated[str, typer.Option(help="as registered")],
+    debit: Annotated[str, typer.Argument(help="what the payer pays, fee included, e.g. 'HKD 100.00'")],
+    payee: Annotated[str, typer.Argument(help="the payee's address on its rail, e.g. +852-51234567")],
+    payee_name: Annotated[str, typer.Option(help="as registered there")],
     payer_name: Annotated[str, typer.Option(help="the payer's name")],
     payer_account: Annotated[str, typer.Option(help="the payer's account at the participant")],
     scheme: Scheme,
     from_place: Place,
     to_place: Place,
     credit: Annotated[str, typer.Option(help="asset the payee gets; another than the debit's is quoted first")] = "",
-    agent: Annotated[str, typer.Option(help="payee's institution; empty when a proxy finds it")] = "",
-    papers: Annotated[str, typer.Option(help="payer's document as TYPE:NUMBER, e.g. 'HKID:A123456(3)'")] = "",
-    purpose: Annotated[str, typer.Option(help="see check-route")] = "",
-    remark: str = "",
-    level: Annotated[int, typer.Option(help="e-CNY wallet tier, when known")] = 0,
-    quote_id: Annotated[str, typer.Option(help="use this quote")] = "",
-    request_id: Annotated[str, typer.Option(help="idempotency key; repeat a command with the same one")] = "",
-    uetr: Annotated[str, typer.Option(help="default: a new one")] = "",
+    agent: Agent = "",
+    papers: Papers = "",
+    purpose: Purpose = "",
+    remark: Annotated[str, typer.Option(help="for the payee")] = "",
+    level: Annotated[int, typer.Option(help="e-CNY wallet tier 1-4, when known")] = 0,
+    end_to_end_id: Annotated[str, typer.Option(help="own reference, at most 35 characters")] = "CLI",
+    quote_id: Annotated[str, typer.Option(help="pay at this quote; default: a new one when assets differ")] = "",
+    request_id: Annotated[str, typer.Option(help="idempotency key; default: a new one")] = "",
+    uetr: Annotated[str, typer.Option(help="UUIDv4 of the payment; default: a new one")] = "",
     json: Json = False,
 ) -> None:
-    """Pay once. Repeat with the same --request-id, --uetr and --quote-id and nothing is paid twice."""
-    asset, amount_minor = money(debit)
+    """Pay once.
+
+    Repeat with the same --request-id, --uetr and --quote-id and nothing is paid twice: the first outcome is shown
+    again. When the outcome could not be learnt, they are printed. Exit code: 0 COMMITTED, 1 ABORTED, 3 refused and
+    nothing begun, 4 unknown: repeat, 5 IN_DOUBT or PREPARED: `bayswitch get`.
+    """
+    request = payment_pb2.SubmitPaymentRequest(
+        request_id=request_id or new_id(),
+        uetr=uetr or new_id(),
+        end_to_end_id=end_to_end_id,
+        debit=values.money_message(debit),
+        debtor=values.party(payer_name, from_place, "account", payer_account, papers),
+        creditor=values.party(payee_name, to_place, scheme, payee, "", level),
+        creditor_agent=agent,
+        purpose=purpose,
+        remark=remark,
+    )
     with connect(target()) as client:
-        request = payment_pb2.SubmitPaymentRequest(
-            request_id=request_id or new_id(),
-            uetr=uetr or new_id(),
-            end_to_end_id="CLI",
-            debit=common_pb2.Money(asset=asset, amount_minor=amount_minor),
-            debtor=_party(payer_name, from_place, "account", payer_account, papers),
-            creditor=_party(payee_name, to_place, scheme, payee, "", level),
-            creditor_agent=agent,
-            purpose=purpose,
-            remark=remark,
-        )
-        if quote_id or credit not in ("", asset):
-            _price(client, request, quote_id, credit)
-        answer, replay = client.call_with_replay(client.payments.SubmitPayment, request)
+        if quote_id:
+            fill_in(request, client.call(client.quotes.GetQuote, quote_pb2.GetQuoteRequest(quote_id=quote_id)).quote)
+        elif credit not in ("", request.debit.asset):
+            price(client, request, credit)
+        answer, replay = _submit(client, request)
     if json:
         print_json(answer)
     else:
         show_payment(answer.payment, replay)
-    sys.exit(_exit_code(answer.payment.state))
+    sys.exit({_COMMITTED: 0, _ABORTED: 1}.get(answer.payment.state, 5))
 
 
-def _price(client: Client, request: Any, quote_id: str, credit: str) -> None:
-    """Fill in the quote and the credit side."""
-    if quote_id:
-        quoted = client.call(client.quotes.GetQuote, quote_pb2.GetQuoteRequest(quote_id=quote_id)).quote
-    else:
-        quoted = client.call(
-            client.quotes.CreateQuote,
-            quote_pb2.CreateQuoteRequest(
-                debit=request.debit,
-                other_asset=credit,
-                debtor_place=request.debtor.place,
-                creditor_place=request.creditor.place,
-                creditor_scheme=request.creditor.account.scheme,
-                creditor_agent=request.creditor_agent,
-            ),
-        ).quote
+def _submit(client: Client, request: Any) -> tuple[Any, bool]:
+    """The answer, and whether it is a replay. When there is none, the ids that make a repeat safe are printed."""
+    try:
+        return client.call_with_replay(client.payments.SubmitPayment, request)
+    except (CallFailed, KeyboardInterrupt) as error:
+        if not isinstance(error, CallFailed) or error.exit_code == 4:
+            ids = {"request-id": request.request_id, "uetr": request.uetr, "quote-id": request.quote_id}
+            again = " ".join(f"--{name} {value}" for name, value in ids.items() if value)
+            error_line(f"the outcome is not known; repeat the command with {again}")
+        raise
+
+
+def price(client: Client, request: Any, credit_asset: str) -> Any:
+    """Lock a price for an instruction, fill it in, and return the quote. Raises CallFailed."""
+    quoted = client.call(
+        client.quotes.CreateQuote,
+        quote_pb2.CreateQuoteRequest(
+            debit=request.debit,
+            other_asset=credit_asset,
+            debtor_place=request.debtor.place,
+            creditor_place=request.creditor.place,
+            creditor_scheme=request.creditor.account.scheme,
+            creditor_agent=request.creditor_agent,
+        ),
+    ).quote
+    fill_in(request, quoted)
+    return quoted
+
+
+def fill_in(request: Any, quoted: Any) -> None:
+    """The quote and the credit it promises, into an instruction."""
     request.quote_id = quoted.quote_id
     request.credit.CopyFrom(quoted.credit)
 
@@ -97,31 +126,31 @@ def quote(
     scheme: Scheme = "alipay_login",
     from_place: Place = "HK",
     to_place: Place = "CN",
-    agent: str = "",
+    agent: Agent = "",
     json: Json = False,
 ) -> None:
-    """Lock a price."""
+    """Lock a price: fix the debit or the credit.
+
+    Pay it with `bayswitch pay … --quote-id`, exactly as quoted, before it expires, once.
+    """
     if bool(debit) == bool(credit):
         raise typer.BadParameter("fix one side: --debit or --credit")
-    asset, amount_minor = money(debit or credit)
-    fixed = {"debit" if debit else "credit": common_pb2.Money(asset=asset, amount_minor=amount_minor)}
+    fixed = values.money_message(debit or credit)
     request = quote_pb2.CreateQuoteRequest(
+        debit=fixed if debit else None,
+        credit=fixed if credit else None,
         other_asset=other,
-        debtor_place=_place(from_place),
-        creditor_place=_place(to_place),
-        creditor_scheme=_scheme(scheme),
+        debtor_place=values.place(from_place),
+        creditor_place=values.place(to_place),
+        creditor_scheme=values.scheme(scheme),
         creditor_agent=agent,
-        **fixed,
     )
     with connect(target()) as client:
         quoted = client.call(client.quotes.CreateQuote, request).quote
     if json:
         print_json(quoted)
     else:
-        console.print(
-            f"{quoted.quote_id}\n  {quoted.payer_text}\n  by {quoted.provider}, corridor {quoted.corridor}",
-            markup=False,
-        )
+        say(f"{quoted.quote_id}\n  {quoted.payer_text}\n  by {quoted.provider}, corridor {quoted.corridor}")
 
 
 def get(
@@ -129,12 +158,8 @@ def get(
     request: Annotated[bool, typer.Option("--request", help="the id is a request_id")] = False,
     json: Json = False,
 ) -> None:
-    """One own payment."""
-    query = (
-        payment_pb2.GetPaymentRequest(request_id=payment_id)
-        if request
-        else payment_pb2.GetPaymentRequest(uetr=payment_id)
-    )
+    """One own payment: state, entries, history."""
+    query = payment_pb2.GetPaymentRequest(**{"request_id" if request else "uetr": payment_id})
     with connect(target()) as client:
         payment = client.call(client.payments.GetPayment, query).payment
     if json:
@@ -142,58 +167,74 @@ def get(
         return
     show_payment(payment)
     for change in payment.history:
-        console.print(f"  {change.change_time.ToJsonString()} {_state(change.state)} {change.reason}", markup=False)
+        say(f"  {change.change_time.ToJsonString()} {values.state_name(change.state)} {change.reason}".rstrip())
 
 
 def payments(
     state: Annotated[str, typer.Option(help="PREPARED, COMMITTED, ABORTED or IN_DOUBT")] = "",
     since: Annotated[str, typer.Option(help="prepared at or after, RFC 3339")] = "",
-    count: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    until: Annotated[str, typer.Option(help="prepared before, RFC 3339")] = "",
+    count: Annotated[int, typer.Option(min=1, max=_LIST_MAX, help="at most so many")] = 50,
     json: Json = False,
 ) -> None:
-    """Own payments, in the order they were prepared."""
-    request = payment_pb2.ListPaymentsRequest(page_size=count)
-    if state:
-        request.state = payment_pb2.PaymentState.Value(f"PAYMENT_STATE_{state.upper()}")
-    if since:
-        from_time = Timestamp()
-        from_time.FromJsonString(since)
-        request.from_time.CopyFrom(from_time)
+    """Own payments, in the order they were prepared, oldest first."""
+    request = payment_pb2.ListPaymentsRequest(
+        state=values.state(state) if state else None,
+        from_time=values.time(since) if since else None,
+        to_time=values.time(until) if until else None,
+    )
+    found: list[Any] = []
     with connect(target()) as client:
-        found = client.call(client.payments.ListPayments, request).payments
+        while len(found) < count:
+            request.page_size = min(count - len(found), PAGE_SIZE_MAX)
+            page = client.call(client.payments.ListPayments, request)
+            found += page.payments
+            request.page_token = page.next_page_token
+            if not page.next_page_token:  # a page may be short, even empty, and still have a next one
+                break
     if json:
         print_json(found)
         return
-    table(
-        "",
-        ("prepared", "state", "uetr", "debit", "credit", "rail", "reason"),
-        (
-            (
-                item.prepared_time.ToJsonString(), _state(item.state), item.uetr,
-                money_text(item.debit.asset, item.debit.amount_minor),
-                money_text(item.credit.asset, item.credit.amount_minor), item.rail, item.reason,
-            )
-            for item in found
-        ),
-        right=("debit", "credit"),
-    )  # fmt: skip
+    table("payments", _PAYMENT_COLUMNS, map(_payment_row, found), right=("debit", "credit"))
+    if request.page_token:
+        error_line(f"there are more: --count, or --since {found[-1].prepared_time.ToJsonString()}")
+
+
+_PAYMENT_COLUMNS = ("prepared", "state", "uetr", "debit", "credit", "rail", "reason")
+
+
+def _payment_row(item: Any) -> tuple[str, ...]:
+    debit, credit = (money_text(side.asset, side.amount_minor) for side in (item.debit, item.credit))
+    prepared, state = item.prepared_time.ToJsonString(), values.state_name(item.state)
+    return prepared, state, item.uetr, debit, credit, item.rail, item.reason
 
 
 def watch(
     token: Annotated[str, typer.Option(help="resume after this token; 0 = from the beginning")] = "",
     json: Json = False,
 ) -> None:
-    """State changes of own payments as they happen, until Ctrl-C."""
-    with connect(target()) as client:
-        request = payment_pb2.WatchPaymentsRequest(resume_token=token)
-        for change in client.stream(client.payments.WatchPayments, request):
-            if json:
-                print_json(change)
-            else:
-                console.print(
-                    f"{change.change_time.ToJsonString()} {change.uetr} {_state(change.state):<9} {change.token}",
-                    markup=False,
-                )
+    """State changes of own payments as they happen, until Ctrl-C (exit code 0).
+
+    Each line ends with its token: --token continues after it. With --json one object per line.
+    """
+    last = token
+    try:
+        with connect(target()) as client:
+            request = payment_pb2.WatchPaymentsRequest(resume_token=token)
+            for change in client.stream(client.payments.WatchPayments, request):
+                last = change.token
+                if json:
+                    print_json_line(change)
+                    continue
+                state = values.state_name(change.state)
+                say(f"{change.change_time.ToJsonString()} {change.uetr} {state:<9} {change.token}")
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        return
+    except CallFailed as failure:
+        if failure.exit_code == 4 and last:
+            error_line(f"nothing is lost: continue with --token {last}")
+        raise
 
 
 def check_route(
@@ -202,78 +243,54 @@ def check_route(
     from_place: Place,
     to_place: Place,
     credit: Annotated[str, typer.Option(help="asset the payee gets; empty = every one")] = "",
-    agent: str = "",
-    papers: Annotated[str, typer.Option(help="payer's document as TYPE:NUMBER")] = "",
-    purpose: str = "",
+    agent: Agent = "",
+    papers: Papers = "",
+    purpose: Purpose = "",
     json: Json = False,
 ) -> None:
-    """May this payer pay this payee, by which rail, up to how much, from when."""
-    asset, amount_minor = money(debit) if " " in debit.strip() else (debit.strip(), 0)
+    """May this payer pay this payee: by which rail, up to how much, when, with which papers.
+
+    Without side effects. Exit code: 0 when one way at least is open now, 1 when none is.
+    """
+    asset, amount_minor = values.money(debit) if " " in debit.strip() else (debit.strip(), 0)
     request = directory_pb2.CheckRouteRequest(
-        debtor_place=_place(from_place),
-        creditor_place=_place(to_place),
+        debtor_place=values.place(from_place),
+        creditor_place=values.place(to_place),
         debit_asset=asset,
         credit_asset=credit,
-        creditor_scheme=_scheme(scheme),
+        creditor_scheme=values.scheme(scheme),
         creditor_agent=agent,
         debit_amount_minor=amount_minor,
-        debtor_document=_document(papers),
+        debtor_document=values.document(papers),
         purpose=purpose,
     )
     with connect(target()) as client:
         options = client.call(client.directory.CheckRoute, request).options
     if json:
         print_json(options)
-        return
-    table(
-        "",
-        ("corridor", "rail", "credit", "allowed", "reason", "opens", "quote", "purposes"),
-        (
-            (
-                item.corridor, item.rail, item.credit_asset, "yes" if item.allowed else "no", item.reason,
-                item.open_time.ToJsonString(), "needed" if item.quote_required else "-", " ".join(item.purposes) or "-",
-            )
-            for item in options
-        ),
-    )  # fmt: skip
+    elif not options:
+        say("no corridor leads there")
+    else:
+        for option in options:
+            _show_option(asset, option)
+    sys.exit(0 if any(option.allowed for option in options) else 1)
 
 
-# --- texts to values -----------------------------------------------------------------------------------------------------
-def _party(name: str, place: str, scheme: str, value: str, papers: str, level: int = 0) -> common_pb2.Party:
-    account = common_pb2.Account(scheme=_scheme(scheme), value=value, level=level)
-    return common_pb2.Party(name=name, place=_place(place), account=account, document=_document(papers))
-
-
-def _place(text: str) -> Any:
-    return _enum(common_pb2.Place, f"PLACE_{text.upper()}", text)
-
-
-def _scheme(text: str) -> Any:
-    return _enum(common_pb2.Scheme, f"SCHEME_{text.upper()}", text)
-
-
-def _document(text: str) -> common_pb2.Document | None:
-    if not text:
-        return None
-    kind, _, number = text.partition(":")
-    return common_pb2.Document(
-        type=_enum(common_pb2.DocumentType, f"DOCUMENT_TYPE_{kind.upper()}", kind), number=number
-    )
-
-
-def _enum(enum: Any, name: str, text: str) -> Any:
-    names = list(enum.keys())
-    if name not in names:
-        raise typer.BadParameter(
-            f"{text!r} is not one of {', '.join(key.split('_', 1)[1].lower() for key in names[1:])}"
-        )
-    return enum.Value(name)
-
-
-def _state(number: int) -> str:
-    return payment_pb2.PaymentState.Name(number).removeprefix("PAYMENT_STATE_")
-
-
-def _exit_code(state: int) -> int:
-    codes = {payment_pb2.PAYMENT_STATE_COMMITTED: 0, payment_pb2.PAYMENT_STATE_ABORTED: 1}
-    return codes.get(state, 5)
+def _show_option(asset: str, option: Any) -> None:
+    verdict = "open now" if option.allowed else f"not now: {option.reason}"
+    say(f"{option.corridor}  {asset} -> {option.credit_asset}  by {option.rail}  {verdict}")
+    limits = [
+        f"{limit.currency} {format_amount(limit.currency, limit.max_minor)} per {limit.period.lower()} ({limit.id})"
+        for limit in option.limits
+    ]
+    facts = {
+        "opens": "" if option.allowed else option.open_time.ToJsonString(),
+        "at most": money_text(asset, option.txn_max_minor) + " a payment" if option.txn_max_minor else "",
+        "limits": ", ".join(limits),
+        "quote": "needed" if option.quote_required else "",
+        "papers": ", ".join(values.document_name(number) for number in option.papers),
+        "purposes": ", ".join(option.purposes),
+    }
+    for name, fact in facts.items():
+        if fact:
+            say(f"  {name:<9}{fact}")

@@ -15,6 +15,8 @@ from switch.errors import BayswitchError
 
 __all__ = ["NotReady", "Part", "start_part"]
 
+_LAST_WORDS_CHARS = 600
+
 
 class NotReady(BayswitchError):
     """A part ended, or said nothing, before it was ready; carries the end of what it printed."""
@@ -60,11 +62,12 @@ def start_part(
     """`bayswitch <arguments> --json` as a process; returns when it has printed its ready line.
 
     Raises:
-        NotReady: it ended or stayed silent for `seconds`.
+        NotReady: it ended, stayed silent for `seconds`, or said something else; it does not run any more.
     """
     directory.mkdir(parents=True, exist_ok=True)
     log_path = directory / f"{name}.log"
     with log_path.open("a") as log:
+        begun = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "switch", *arguments, "--json"],
             stdout=subprocess.PIPE,
@@ -72,20 +75,48 @@ def start_part(
             text=True,
             env={**os.environ, **environment},
         )
+    try:
+        ready = _ready(process, seconds)
+    except BaseException:  # Ctrl-C while we wait: nobody else would end it
+        _give_up(process)
+        raise
+    if ready is None:
+        _give_up(process)
+        raise NotReady(f"{name} is not ready: {_last_words(log_path, begun)}")
+    return Part(process, ready, log_path)
+
+
+def _ready(process: subprocess.Popen[str], seconds: float) -> Mapping[str, Any] | None:
+    """What its first line says; None when there is none in time, or it is not ours."""
     assert process.stdout is not None
-    line = _first_line(process.stdout, seconds)
-    if not line:
-        process.kill()
-        process.wait()
+    try:
+        said = json.loads(_first_line(process.stdout, seconds) or "null")
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _give_up(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    if process.stdout:
         process.stdout.close()
-        raise NotReady(f"{name} is not ready: {log_path.read_text('utf-8', 'replace')[-600:].strip() or 'no output'}")
-    return Part(process, json.loads(line), log_path)
+
+
+def _last_words(log: Path, begun: int) -> str:
+    """The end of what it printed since `begun`, a place in its log."""
+    return log.read_bytes()[begun:].decode("utf-8", "replace")[-_LAST_WORDS_CHARS:].strip() or "no output"
 
 
 def _first_line(stream: IO[str], seconds: float) -> str:
     """The first line, or "" when none comes in time or the stream ends."""
     found: list[str] = []
-    reader = threading.Thread(target=lambda: found.append(stream.readline()), daemon=True)
+
+    def read() -> None:
+        with contextlib.suppress(ValueError):  # closed under us: nobody waits for the line any more
+            found.append(stream.readline())
+
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     reader.join(seconds)
     return found[0] if found else ""

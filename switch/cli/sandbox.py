@@ -20,8 +20,8 @@ from bayswitch.v1 import common_pb2, participant_pb2
 
 from adapters import RAILS
 from adapters.kit.control import control
+from switch.cli import values
 from switch.cli.client import Client, Target, connect
-from switch.cli.options import money
 from switch.cli.processes import Part, start_part
 
 __all__ = ["OPERATOR", "Sandbox", "load_scenario"]
@@ -64,7 +64,7 @@ class Sandbox:
     def start(self) -> None:
         """The rails side by side, then the switch. Raises NotReady with what a part printed."""
         with ThreadPoolExecutor(len(RAILS)) as pool:
-            self.rails = dict(zip(RAILS, pool.map(self._start_rail, RAILS), strict=True))
+            list(pool.map(self._start_rail, RAILS))
         self.start_switch()
 
     def start_switch(self) -> None:
@@ -78,11 +78,12 @@ class Sandbox:
         self.switch = start_part("switch", "serve", environment=environment, directory=self.directory)
         self._port = int(self.address.rpartition(":")[2])
 
-    def _start_rail(self, name: str) -> Part:
+    def _start_rail(self, name: str) -> None:
         keys, valid_ms = self.data_dir / "keys", self._environment["BAYSWITCH_RAIL_MESSAGE_VALID_MS"]
         arguments = ("rail", "serve", name, "--keys-dir", str(keys), "--message-valid-ms", valid_ms)
         signing = "--signing" if self._signing else "--no-signing"
-        return start_part(name, *arguments, signing, environment={}, directory=self.directory)
+        # Kept as soon as it runs: `stop` ends it also when another part did not start.
+        self.rails[name] = start_part(name, *arguments, signing, environment={}, directory=self.directory)
 
     @property
     def address(self) -> str:
@@ -143,13 +144,12 @@ def _open_all_day(folder: Path) -> Path:
 
 
 def _create(client: Client, row: Mapping[str, Any]) -> None:
-    caps = [common_pb2.Money(asset=asset, amount_minor=minor) for asset, minor in map(money, row["caps"])]
     record = participant_pb2.Participant(
         participant_id=row["id"],
         name=row["name"],
-        place=common_pb2.Place.Value(f"PLACE_{row['place']}"),
+        place=values.place(row["place"]),
         roles=row["roles"],
-        net_debit_caps=caps,
+        net_debit_caps=[values.money_message(cap) for cap in row["caps"]],
     )
     client.call(
         client.participants.CreateParticipant,

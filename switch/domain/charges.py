@@ -5,12 +5,14 @@ from datetime import datetime, timedelta, timezone
 from typing import Final, NamedTuple
 
 from switch.domain.corridor import Corridor, Hours, LimitRow, Period, Subject
+from switch.domain.document import Document
 from switch.domain.instruction import Instruction
 from switch.domain.money import Money
 from switch.domain.payment import LimitCharge
 
 __all__ = [
     "HONG_KONG",
+    "PersonCounter",
     "Usage",
     "applies",
     "charges",
@@ -18,6 +20,7 @@ __all__ = [
     "is_open",
     "minute_of_day",
     "next_opening_ms",
+    "person_counters",
 ]
 
 HONG_KONG: Final = timezone(timedelta(hours=8))  # the three places share it; no summer time
@@ -33,6 +36,15 @@ class Usage(NamedTuple):
     day_minor: int = 0
     year_minor: int = 0
     balance_minor: int = 0
+
+
+class PersonCounter(NamedTuple):
+    """Where a person's use of one limit row is counted, and until when."""
+
+    row: LimitRow
+    counter: str  # as LimitCharge
+    period_key: str
+    reset_time_ms: int
 
 
 # --- time in Hong Kong -----------------------------------------------------------------------------------------------
@@ -101,13 +113,29 @@ def charges(
     return tuple(charged)
 
 
+def person_counters(
+    corridor: Corridor, participant: str, document: Document, now_ms: int, identity_hash: Callable[[str], str]
+) -> tuple[PersonCounter, ...]:
+    """Where the payments of a holder of `document` at `participant` are counted by the day and year rows, in order."""
+    subject = f"{participant}|{identity_hash(_document_text(document))}"
+    return tuple(
+        PersonCounter(row, f"{row.counter or row.id}|{subject}", *_period(row.period, now_ms))
+        for row in corridor.limits
+        if row.subject is Subject.DEBTOR_PERSON and row.period in (Period.DAY, Period.YEAR)
+    )
+
+
+def _document_text(document: Document) -> str:
+    return f"document {document.type.name} {document.number}"
+
+
 def _subject(subject: Subject, instruction: Instruction, identity_hash: Callable[[str], str]) -> str:
     if subject is Subject.CREDITOR_ACCOUNT:
         account = instruction.creditor.account
         return f"*|{identity_hash(f'account {account.scheme.name} {account.value}')}"
     document = instruction.debtor.document
     if document is not None:
-        text = f"document {document.type.name} {document.number}"
+        text = _document_text(document)
     else:
         text = f"account {instruction.debtor.account.scheme.name} {instruction.debtor.account.value}"
     return f"{instruction.participant}|{identity_hash(text)}"

@@ -138,17 +138,33 @@ class EmbeddedValkey:
         self._process = spawn_server(self.data_dir, *listen, keep_fd=lock)
 
     async def guard(self) -> None:
-        """Start the server again whenever it ends under us, until cancelled. Nothing acknowledged is lost with it."""
+        """Start the server again whenever it ends under us, until cancelled. Nothing acknowledged is lost with it.
+
+        One that we joined ends with whoever started it, a command that looked into the store for example: we take over.
+        """
         while True:
             await asyncio.sleep(_GUARD_S)
-            if self._process is None or self._process.poll() is None:
+            if self._lives():
                 continue
-            _LOG.critical("the server of %s ended by itself (%s): starting it again", self.data_dir, self._process.returncode)
+            _LOG.warning("the server of %s has ended: starting it again", self.data_dir)
             self._process = None
             try:
                 await self.start()
             except ConfigError as error:
                 _LOG.critical("%s", error)
+
+    def _lives(self) -> bool:
+        """Our server's process is there, or somebody holds the lock of the one we joined."""
+        if self._process is not None:
+            return self._process.poll() is None
+        lock = os.open(self.data_dir / "valkey.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
 
     async def _answers(self) -> bool:
         client = Redis(unix_socket_path=str(self.socket_path), retry=Retry(NoBackoff(), 0), socket_timeout=1)

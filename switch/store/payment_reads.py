@@ -49,6 +49,14 @@ class PaymentReads:
         value: bytes | None = await self._lane(participant).call(Kind.READ, Item((key,), (), len(key)))
         return value
 
+    async def limit_use(self, participant: str, counters: Sequence[tuple[str, str]]) -> list[int]:
+        """What is used of each (period_key, counter) at this participant, holds included; 0 where nothing is."""
+        shard = self._keys.shard_of(participant)
+        used = await asyncio.gather(
+            *(self._server.read("HGET", self._keys.limits(shard, period), counter) for period, counter in counters)
+        )
+        return [int(value or 0) for value in used]
+
     async def get(self, participant: str, uetr: str) -> Payment | None:
         """The participant's own payment, or None."""
         record = await self._value(participant, self._keys.payment(self._keys.shard_of(participant), uetr))

@@ -101,11 +101,11 @@ def _caller_of(participant: str) -> tuple[tuple[str, str], ...]:
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    status = rpc_status.from_call(error)
     for detail in status.details if status else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
             return str(info.reason)
-    return error.code().name
+    return str(error.code().name)
 
 

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from adapters.conformance import RailCase, hold_of
-from adapters.hkfps import RAIL, rules
+from adapters.hkfps import RAIL
 from adapters.hkfps.client import FpsRail
 from adapters.hkfps.simulator import FpsSimulator
 from adapters.kit.control import control
 from adapters.kit.faults import FaultKind
 from adapters.kit.module import RailOptions, SimulatorOptions
+from adapters.kit.push_codec import ISO_REASONS
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money
 from switch.domain.party import Account, Party, Place, Scheme
@@ -104,7 +105,7 @@ async def make_case(handler: InboundHandler) -> AsyncIterator[RailCase]:
             aged=lambda age_ms: _hold(instruction(), age_ms),
             altered=_altered,
             refusals={reason: _maker(make) for reason, make in REFUSALS.items()},
-            codes=rules.REASON_OF,
+            codes=ISO_REASONS,
             in_flight=lambda: client.link.in_flight,
             inbound={
                 "institution": "012", "number": CHAN[2], "amount_minor": 500_00, "asset": "HKD", "scheme": "MOBILE",

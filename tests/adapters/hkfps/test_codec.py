@@ -11,7 +11,8 @@ from pyiso20022.head.head_001_001_01 import AppHdr
 from pyiso20022.pacs import pacs_002_001_08, pacs_008_001_06, pacs_028_001_01
 
 from adapters.conformance import ended, hold_of
-from adapters.hkfps import RAIL, codec, rules, spec
+from adapters.hkfps import RAIL, codec, spec
+from adapters.kit.push_codec import ISO_REASONS, ack_of, code_of, enquiry_of
 from adapters.wire import XmlSpec
 from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
@@ -193,9 +194,9 @@ def test_answers(row: str) -> None:
     assert_valid(part(payload, "AppHdr"), AppHdr)
     answer = codec.read_report(payload, service, UETR)
     if service == "PAYC01":
-        assert _outcome(lambda: codec.ack_of(answer)) == to_payment
+        assert _outcome(lambda: ack_of(answer)) == to_payment
     else:
-        assert _outcome(lambda: codec.enquiry_of(answer)) == to_enquiry
+        assert _outcome(lambda: enquiry_of(answer)) == to_enquiry
     interim = service == "PAYC01" and status in ("RCVD", "ACCP")
     assert codec.correlate(payload) == ("" if interim else service + codec.tx_id_of(UETR))
 
@@ -212,10 +213,10 @@ def test_an_answer_to_another_question_is_silence() -> None:
 
 def test_every_reason_of_ours_can_answer_an_inbound_payment() -> None:
     transfer = codec.transfer_of(_hold(instruction(uetr=UETR)), OURS)
-    for reason in ("", *set(rules.REASON_OF.values())):
+    for reason in ("", *set(ISO_REASONS.values())):
         payment = ended(RAIL.name, instruction(uetr=UETR), reason)
         answer = codec.read_report(codec.answer_inbound(transfer, payment, OURS, THEN), "PAYC01", UETR)
-        assert (answer.status, answer.reason) == (("RJCT", rules.code_of(reason)) if reason else ("ACSC", None))
+        assert (answer.status, answer.reason) == (("RJCT", code_of(reason)) if reason else ("ACSC", None))
 
 
 def test_correlate_refuses_what_it_cannot_place() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from adapters.conformance import ended, hold_of
-from adapters.hkfps import RAIL, codec, rules, spec
+from adapters.hkfps import RAIL, codec, spec
 from adapters.hkfps.simulator import FpsSimulator
 from adapters.kit.control import control
 from adapters.kit.module import SimulatorOptions
 from adapters.kit.promises import Inbox, until
+from adapters.kit.push_codec import DUPLICATE
 from switch.domain.document import DocumentType
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money
@@ -122,9 +123,15 @@ def test_a_transfer_that_breaks_the_format_is_refused_and_stays_refused(break_it
     hub, made = _hub(), instruction()
     payload = codec.encode_transfer(hold_of(RAIL.name, made, NOON), OURS)
     assert _ask(hub, break_it(payload)).reason == answer
-    assert _ask(hub, payload).reason == rules.DUPLICATE
+    assert _ask(hub, payload).reason == DUPLICATE
     assert _ask(hub, codec.encode_request(made.uetr, OURS, "E1", NOON)).reason == answer
     assert not hub.books.lines
+
+
+def test_a_transfer_under_no_uetr_is_refused_and_nothing_is_kept() -> None:
+    hub, made = _hub(), instruction(uetr="7f3c2b1a-9d4e-1c6b-8a21-0f5e6d7c8b90")  # version 1
+    assert _pay(hub, made) == "FF01"
+    assert not hub.books.payments
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from adapters.conformance import ended, hold_of
 from adapters.kit.books import Account as Held
 from adapters.kit.books import PaymentStatus
 from adapters.kit.push_codec import ISO_REASONS, Answer, Debit, Order, Question, Told, code_of
-from adapters.mofps import RAIL, codec, rules, spec
+from adapters.mofps import RAIL, codec, hub_codec, rules, spec
 from adapters.wire import XmlSpec
 from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
@@ -93,7 +93,7 @@ def test_a_payment_of_a_bank_in_macau_reaches_us_whole(to: Account, name: str, p
     debit = Debit(
         UETR, "E2E-1", held, Asset.MOP, 500_00, to.scheme, to.value, name, place, purpose, "school", THEN
     )  # fmt: skip
-    payload = codec.write_transfer(codec.transfer_to_switch(debit, OURS))
+    payload = hub_codec.write_transfer(hub_codec.transfer_to_switch(debit, OURS))
     assert_valid(part(payload, "Document"), pacs_008_001_08.Document)
     made = codec.instruction_of(codec.read_transfer(payload))
     assert made.creditor == Party(name, place, to)
@@ -193,7 +193,7 @@ def _outcome(call: Any) -> str:
 @pytest.mark.parametrize("row", [line for line in ANSWERS.splitlines()[2:] if line.strip()])
 def test_answers(row: str) -> None:
     status, reason, reference, to_payment, to_enquiry = re.split(r"\s{2,}", row.strip())
-    template = spec.report_codec.read(codec.tell_payer(_told(PaymentStatus.DONE, reference="x"), OURS))
+    template = spec.report_codec.read(hub_codec.tell_payer(_told(PaymentStatus.DONE, reference="x"), OURS))
     report = template._replace(status=status, reason=reason.strip("-") or None, reference=reference.strip("-") or None)
     payment = spec.report_codec.write(report._replace(service=spec.PAYMENT_SERVICE))
     enquiry = spec.report_codec.write(report._replace(service=spec.ENQUIRY_SERVICE))
@@ -209,7 +209,7 @@ def test_answers(row: str) -> None:
 
 
 def test_an_answer_to_another_question_is_silence() -> None:
-    payload = codec.tell_payer(_told(PaymentStatus.DONE, reference="MOET1"), OURS)
+    payload = hub_codec.tell_payer(_told(PaymentStatus.DONE, reference="MOET1"), OURS)
     with pytest.raises(RailSilent):
         codec.read_ack(payload, "7f3c2b1a-9d4e-4c6b-8a21-0f5e6d7c8b91")
     with pytest.raises(RailSilent):
@@ -223,12 +223,12 @@ def test_every_reason_of_ours_can_answer_an_inbound_payment() -> None:
         payload = codec.answer_inbound(transfer, payment, OURS, THEN)
         assert_valid(part(payload, "Document"), pacs_002_001_10.Document)
         status, code = (PaymentStatus.REFUSED, code_of(reason)) if reason else (PaymentStatus.DONE, "ACSC")
-        assert codec.read_message(payload) == Answer(UETR, status, code)
+        assert hub_codec.read_message(payload) == Answer(UETR, status, code)
 
 
 def test_an_answer_that_is_no_end_is_told_as_working() -> None:
-    payload = codec.tell_payer(_told(PaymentStatus.WORKING), OURS)
-    assert codec.read_message(payload) == Answer(UETR, PaymentStatus.WORKING, "")
+    payload = hub_codec.tell_payer(_told(PaymentStatus.WORKING), OURS)
+    assert hub_codec.read_message(payload) == Answer(UETR, PaymentStatus.WORKING, "")
 
 
 def test_correlate_refuses_what_it_cannot_place() -> None:
@@ -241,27 +241,27 @@ def test_correlate_refuses_what_it_cannot_place() -> None:
 # --- what the hub makes of a message ---------------------------------------------------------------------------------
 def test_the_hub_reads_what_we_write() -> None:
     account = codec.encode_transfer(_hold(instruction(uetr=UETR)), OURS)
-    order = codec.read_message(account)
+    order = hub_codec.read_message(account)
     assert isinstance(order, Order)
     assert (order.agent, order.proxy, order.address, order.checked_name) == ("101", "", LEONG[2], LEONG[3])
     assert (order.uetr, order.asset, order.amount_minor, order.created_ms) == (UETR, Asset.MOP, 123_45, THEN)
     mobile = codec.encode_transfer(_hold(instruction("", Scheme.MOBILE, "+853-66123456", uetr=UETR)), OURS)
-    order = codec.read_message(mobile)
+    order = hub_codec.read_message(mobile)
     assert isinstance(order, Order)
     assert (order.agent, order.proxy, order.address, order.checked_name) == ("", "MOBN", "+853-66123456", None)
-    assert codec.read_message(codec.encode_request(UETR, OURS, "E1", THEN)) == Question(UETR)
-    assert codec.read_message(account.replace(b"pacs.008", b"pacs.009")) is None
+    assert hub_codec.read_message(codec.encode_request(UETR, OURS, "E1", THEN)) == Question(UETR)
+    assert hub_codec.read_message(account.replace(b"pacs.008", b"pacs.009")) is None
 
 
 def test_the_uetr_of_a_broken_transfer_is_still_seen() -> None:
     payload = codec.encode_transfer(_hold(instruction(uetr=UETR)), OURS)
-    seen = codec.transfer_seen(payload[:-20])
+    seen = hub_codec.transfer_seen(payload[:-20])
     assert seen is not None
     assert seen[0] == UETR
     assert seen[1].startswith(b"<CdtTrfTxInf>")
-    assert codec.transfer_seen(payload.replace(UETR.encode(), b"1")) is None
-    assert codec.transfer_seen(codec.encode_request(UETR, OURS, "E1", THEN)) is None
-    assert codec.transfer_seen(b"") is None
+    assert hub_codec.transfer_seen(payload.replace(UETR.encode(), b"1")) is None
+    assert hub_codec.transfer_seen(codec.encode_request(UETR, OURS, "E1", THEN)) is None
+    assert hub_codec.transfer_seen(b"") is None
 
 
 # --- captured messages -----------------------------------------------------------------------------------------------
@@ -272,14 +272,14 @@ def _golden() -> dict[str, tuple[bytes, type[Any]]]:
         "pacs008_account_mop.xml": (codec.encode_transfer(_hold(account), OURS), pacs_008_001_08.Document),
         "pacs008_mobile_hkd.xml": (codec.encode_transfer(_hold(mobile), OURS), pacs_008_001_08.Document),
         "pacs002_accepted.xml": (
-            codec.tell_payer(_told(PaymentStatus.DONE, reference="MOET000000000001"), OURS),
+            hub_codec.tell_payer(_told(PaymentStatus.DONE, reference="MOET000000000001"), OURS),
             pacs_002_001_10.Document,
         ),
         "pacs002_refused.xml": (
-            codec.tell_payer(_told(PaymentStatus.REFUSED, "BE01"), OURS),
+            hub_codec.tell_payer(_told(PaymentStatus.REFUSED, "BE01"), OURS),
             pacs_002_001_10.Document,
         ),
-        "pacs002_working.xml": (codec.tell_asker(_told(PaymentStatus.WORKING), OURS), pacs_002_001_10.Document),
+        "pacs002_working.xml": (hub_codec.tell_asker(_told(PaymentStatus.WORKING), OURS), pacs_002_001_10.Document),
         "pacs028_enquiry.xml": (codec.encode_request(UETR, OURS, "E0001", THEN), pacs_028_001_03.Document),
     }
 

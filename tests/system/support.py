@@ -1,0 +1,175 @@
+"""A provider at a running sandbox: payments from a line of text, answers as plain values, and waiting with a bound."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import grpc
+from bayswitch.v1 import participant_pb2, payment_pb2
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from loadtest.audit import Audit, audit
+from switch.cli.client import CallFailed, Client
+from switch.cli.demo import price, request_of
+from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
+
+__all__ = ["RESOLVE_SECONDS_MAX", "STATE", "Provider", "Trouble", "audited", "committed", "payments_in", "step", "until"]
+
+STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
+RESOLVE_SECONDS_MAX = 30
+_POLL_SECONDS = 0.05
+_STEPS: Mapping[str, Any] = {row["id"]: row for row in load_scenario()["step"] if "id" in row}
+
+
+class Trouble(NamedTuple):
+    """How a call was refused: everything a caller may act on."""
+
+    code: str
+    reason: str
+    field: str
+    figures: dict[str, str]
+    retry_ms: int  # of RetryInfo; -1 when there is none
+    text: str
+
+    @classmethod
+    def of(cls, error: grpc.RpcError) -> "Trouble":
+        """Read from the rich status, of a blocking or of an asynchronous call."""
+        reason, field, figures, retry_ms = "", "", dict[str, str](), -1
+        status = rpc_status.from_call(error)
+        for detail in status.details if status else ():
+            info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+            if detail.Unpack(info):
+                assert info.domain == "bayswitch"
+                reason, figures = info.reason, dict(info.metadata)
+            elif detail.Unpack(bad):
+                field = ",".join(violation.field for violation in bad.field_violations)
+            elif detail.Unpack(retry):
+                retry_ms = retry.retry_delay.ToMilliseconds()
+        return cls(error.code().name, reason, field, figures, retry_ms, str(error))
+
+
+class Provider(Client):
+    """One participant on one channel of its own."""
+
+    def submit(self, request: Any, seconds: float = 20) -> Any:
+        """The payment as it was answered. Raises grpc.RpcError."""
+        return self.payments.SubmitPayment(request, timeout=seconds, metadata=self.metadata).payment
+
+    def trouble(self, method: Any, request: Any, seconds: float = 20) -> Trouble:
+        """How a call is refused; it must be."""
+        try:
+            answer = method(request, timeout=seconds, metadata=self.metadata)
+        except grpc.RpcError as error:
+            return Trouble.of(error)
+        raise AssertionError(f"not refused: {answer}")
+
+    def get(self, uetr: str) -> Any:
+        return self.call(self.payments.GetPayment, payment_pb2.GetPaymentRequest(uetr=uetr)).payment
+
+    def ended(self, uetr: str, seconds: float = RESOLVE_SECONDS_MAX) -> Any:
+        """The payment, once it is final."""
+        until(lambda: STATE[self.get(uetr).state] in ("COMMITTED", "ABORTED"), f"{uetr} ends", seconds)
+        return self.get(uetr)
+
+    def reserved(self) -> dict[str, int]:
+        """What is reserved now, by asset."""
+        mine = participant_pb2.GetPositionsRequest(participant_id=dict(self.metadata)["x-bayswitch-participant"])
+        found = self.call(self.participants.GetPositions, mine).positions
+        return {row.asset: row.reserved_minor for row in found if row.reserved_minor}
+
+    def changes(self, uetr: str, seconds: int = RESOLVE_SECONDS_MAX) -> list[str]:
+        """The states of one payment as WatchPayments tells them from the beginning, up to its end."""
+        states: list[str] = []
+        request = payment_pb2.WatchPaymentsRequest(resume_token="0")
+        for change in self.stream(self.payments.WatchPayments, request, seconds):
+            if change.uetr == uetr:
+                states.append(STATE[change.state])
+                if states[-1] in ("COMMITTED", "ABORTED"):
+                    break
+        return states
+
+    def request(self, of: Mapping[str, Any]) -> Any:
+        """A new request of a step, priced where two assets need it."""
+        request = request_of(of)
+        if of.get("credit", request.debit.asset) != request.debit.asset:
+            price(self, request, of["credit"])
+        return request
+
+
+@contextmanager
+def payments_in(sandbox: Sandbox) -> Iterator[Callable[[str], Provider]]:
+    """participant -> its Provider, on channels that last as long as the `with`."""
+    open_now: dict[str, tuple[grpc.Channel, Provider]] = {}
+
+    def provider(name: str) -> Provider:
+        if name not in open_now:
+            # Reconnects quickly: the switch and its store are stopped under it.
+            options = (("grpc.max_reconnect_backoff_ms", 200), ("grpc.use_local_subchannel_pool", 1))
+            channel = grpc.insecure_channel(sandbox.address, options)
+            open_now[name] = channel, Provider(channel, name)
+        return open_now[name][1]
+
+    try:
+        yield provider
+    finally:
+        for channel, _ in open_now.values():
+            channel.close()
+
+
+def step(name: str, changes: str = "") -> dict[str, Any]:
+    """A step of the demo with `path=value` changes, one space apart; "_" is a space, "-" alone takes the field away."""
+    found: dict[str, Any] = deepcopy(_STEPS[name])
+    for change in changes.split():
+        path, _, value = change.partition("=")
+        *parents, last = path.split(".")
+        at = found
+        for parent in parents:
+            at = at[parent]
+        if value == "-":
+            del at[last]
+        else:
+            at[last] = int(value) if last == "level" else value.replace("_", " ") if last in ("name", "debit") else value
+    return found
+
+
+def committed(provider: Provider, of: Mapping[str, Any]) -> Any:
+    """Pay a step; it must be COMMITTED."""
+    payment = provider.submit(provider.request(of))
+    assert STATE[payment.state] == "COMMITTED", payment
+    return payment
+
+
+def until(reached: Callable[[], bool], what: str, seconds: float = RESOLVE_SECONDS_MAX) -> None:
+    """Poll until it is so; calls that fail meanwhile are asked again."""
+    limit = time.monotonic() + seconds
+    while True:
+        try:
+            if reached():
+                return
+        except (grpc.RpcError, CallFailed):
+            if time.monotonic() > limit:
+                raise
+        assert time.monotonic() < limit, f"not in {seconds} s: {what}"
+        time.sleep(_POLL_SECONDS)
+
+
+def audited(sandbox: Sandbox, answers: Mapping[str, str] | None = None) -> Audit:
+    """Wait until nothing is reserved, then the audit over records, positions and the rails' books; it must be clean."""
+    with payments_in(sandbox) as provider:
+        operator = provider(OPERATOR)
+
+        def idle() -> bool:
+            request = participant_pb2.GetPositionsRequest()
+            rows = operator.call(operator.participants.GetPositions, request).positions
+            return not any(row.reserved_minor for row in rows)
+
+        until(idle, "nothing is reserved any more")
+        listed = operator.call(operator.participants.ListParticipants, participant_pb2.ListParticipantsRequest())
+        names = [row.participant_id for row in listed.participants]
+    found = asyncio.run(audit(sandbox.address, OPERATOR, names, sandbox.controls, answers or {}))
+    assert found.clean, str(found)
+    return found

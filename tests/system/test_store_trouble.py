@@ -1,0 +1,154 @@
+"""The store stands still, dies, comes back, or promises too little; with one server, with our own, with a cluster."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bayswitch.v1 import participant_pb2, payment_pb2, quote_pb2
+
+from deploy.local.valkey import Valkey, run_valkey
+from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
+from switch.errors import REASONS
+from switch.limits import STORE_CALL_MS_MAX
+from tests.system.support import STATE, Provider, audited, committed, payments_in, step, until
+
+# Three steps on the store at the most, each waits at most twice its budget (for its turn, and for its answer).
+ANSWER_SECONDS_MAX = 3 * 2 * STORE_CALL_MS_MAX / 1000 + 1
+LOAD = "creditor.account=+852-70000030 creditor.name=LOAD_000030"
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, own_valkey: Valkey) -> Iterator[Sandbox]:
+    running = Sandbox(tmp_path, {"BAYSWITCH_REDIS_URL": own_valkey.url}, signing=False)
+    try:
+        running.start()
+        running.enrol(load_scenario())
+        yield running
+    finally:
+        running.stop()
+
+
+def test_a_store_that_stands_still_and_one_that_dies(sandbox: Sandbox, own_valkey: Valkey) -> None:
+    """UNAVAILABLE with RetryInfo in time, to whatever was asked; afterwards the same requests go through, once."""
+    assert sandbox.switch is not None
+    began_with = sandbox.switch.pid
+    with payments_in(sandbox) as provider:
+        payer, operator = provider("HKWALLET"), provider(OPERATOR)
+        known = committed(payer, step("unknown", LOAD))
+        requests: list[Any] = []
+        for out, back in ((own_valkey.pause, own_valkey.resume), (own_valkey.kill, own_valkey.start)):
+            mine = [payer.request(step("unknown", LOAD)) for _ in range(20)]
+            priced = payer.request(step("hk-cn"))
+            requests += [*mine, priced]
+            out()
+            try:
+                _all_unavailable(payer, operator, known.uetr, [*mine, priced])
+            finally:
+                back()
+            # The same request_ids, without a restart, as soon as the store is there.
+            for request in (*mine, priced):
+                _paid_in_the_end(payer, request)
+        assert sandbox.switch.pid == began_with
+        assert sandbox.switch.process.poll() is None
+        answers = {request.uetr: STATE[payer.ended(request.uetr).state] for request in requests}
+    assert set(answers.values()) == {"COMMITTED"}
+    found = audited(sandbox, {**answers, known.uetr: "COMMITTED"})
+    assert found.booked_at_rails == len(requests) + 1
+
+
+def _all_unavailable(payer: Provider, operator: Provider, known: str, requests: list[Any]) -> None:
+    quote = quote_pb2.CreateQuoteRequest(
+        debit=requests[0].debit, other_asset="CNY", debtor_place="PLACE_HK", creditor_place="PLACE_CN",
+        creditor_scheme="SCHEME_ALIPAY_LOGIN",
+    )  # fmt: skip
+    calls = [
+        *((payer, payer.payments.SubmitPayment, request) for request in requests),
+        (payer, payer.payments.GetPayment, payment_pb2.GetPaymentRequest(uetr=known)),
+        (payer, payer.payments.ListPayments, payment_pb2.ListPaymentsRequest()),
+        (payer, payer.quotes.CreateQuote, quote),
+        (operator, operator.participants.GetPositions, participant_pb2.GetPositionsRequest()),
+        (operator, operator.participants.ListParticipants, participant_pb2.ListParticipantsRequest()),
+    ]
+
+    def timed(call: tuple[Provider, Any, Any]) -> tuple[Any, float]:
+        began = time.monotonic()
+        who, method, request = call
+        return who.trouble(method, request), time.monotonic() - began
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for (_, _, request), (refused, seconds) in zip(calls, pool.map(timed, calls), strict=True):
+            kind = type(request).__name__
+            assert (refused.code, refused.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE"), (kind, refused)
+            assert refused.retry_ms == REASONS["STORE_UNAVAILABLE"].retry_after_ms, kind
+            assert seconds < ANSWER_SECONDS_MAX, (kind, seconds)
+
+
+def _paid_in_the_end(payer: Provider, request: Any) -> None:
+    until(lambda: STATE[payer.submit(request).state] == "COMMITTED", "the same request is paid")
+
+
+def test_our_own_server_is_started_again(tmp_path: Path) -> None:
+    """The embedded default: its server dies alone, and payments go on by themselves with all that was acknowledged."""
+    sandbox = Sandbox(tmp_path, signing=False)
+    try:
+        sandbox.start()
+        sandbox.enrol(load_scenario())
+        assert sandbox.switch is not None
+        with payments_in(sandbox) as provider:
+            payer, answers = provider("HKWALLET"), {}
+            for _ in range(3):
+                request = payer.request(step("unknown", LOAD))
+                answers[committed(payer, step("unknown", LOAD)).uetr] = "COMMITTED"
+                os.kill(_server_of(sandbox.switch.pid), signal.SIGKILL)
+                _paid_in_the_end(payer, request)
+                answers[request.uetr] = "COMMITTED"
+        audited(sandbox, answers)
+        assert sandbox.switch.process.poll() is None
+    finally:
+        sandbox.stop()
+
+
+def _server_of(switch: int) -> int:
+    """The process id of the server that a switch runs."""
+    found = []
+    for children in Path(f"/proc/{switch}/task").glob("*/children"):
+        found += [int(pid) for pid in children.read_text().split()]
+    (server,) = found
+    return server
+
+
+WEAK = """
+# setting on the server          what the switch must name
+  --appendfsync everysec         appendfsync
+  --appendonly no                appendonly
+  --maxmemory-policy allkeys-lru maxmemory-policy
+"""
+
+
+@pytest.mark.parametrize("row", [line.split() for line in WEAK.splitlines()[2:]], ids=lambda row: row[2])
+def test_a_weaker_store_than_promised(tmp_path: Path, row: list[str]) -> None:
+    """The switch does not start, exits with 2, and names the setting to change; unless it promises nothing."""
+    option, value, named = row
+    with run_valkey(tmp_path / "valkey", option, value) as server:
+        environment = {
+            **os.environ,
+            "BAYSWITCH_REDIS_URL": server.url,
+            "BAYSWITCH_DATA_DIR": str(tmp_path / "data"),
+            "BAYSWITCH_DEMO_IDENTITY": "true",
+            "BAYSWITCH_LISTEN_PORT": "0",
+        }
+        command = [sys.executable, "-m", "switch", "serve", "--json"]
+        refused = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"`{named} " in refused.stderr
+    assert "BAYSWITCH_DURABILITY" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
