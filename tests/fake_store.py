@@ -15,15 +15,8 @@ from switch.domain.quote import Quote, QuoteState
 from switch.domain.settlement import SettlementFact
 from switch.errors import Refused, StoreUnavailable
 from switch.ports import (
-    Change,
-    Clock,
-    Durability,
-    OutboxEntry,
-    Participant,
-    ParticipantChange,
-    Prepared,
-    RailAck,
-)
+    Change, Clock, Durability, OutboxEntry, Participant, ParticipantChange, Prepared, RailAck,
+)  # fmt: skip
 
 __all__ = ["FakeStore"]
 
@@ -315,14 +308,15 @@ class FakeStore:
 
     async def end_quotes(self, quotes: Sequence[Quote]) -> None:
         await self._trip("end_quotes")
-        await self._release([quote.id for quote in quotes if quote.id in self._quote_held], self._clock.now_ms())
+        await self._release([quote.id for quote in quotes if quote.id in self._quote_held])
 
     async def release_quotes(self, now_ms: int, count: int) -> int:
         await self._trip("release_quotes")
-        return await self._release(sorted(self._quote_held)[:count], now_ms)
+        return await self._release(sorted(self._quote_held)[:count])
 
-    async def _release(self, quote_ids: Sequence[str], now_ms: int) -> int:
-        released = 0
+    async def _release(self, quote_ids: Sequence[str]) -> int:
+        """What decides is the store's clock, as it is for a payment that would use the quote: never the caller's."""
+        released, now_ms = 0, self._clock.now_ms()
         for quote_id in quote_ids:
             quote, used_by = self._quotes[quote_id], self._quote_used_by.get(quote_id)
             payment = self.payments[used_by] if used_by else None

@@ -39,7 +39,18 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "adapters.conformance": {"adapters.kit", "domain", "errors", "limits", "ports"},
     "rail": {"adapters.kit", "adapters.wire", "domain", "errors", "limits", "ports"},
     # What a load test drives is the sandbox that the command line starts, and it reads the rails' books over the wire.
-    "loadtest": {"bayswitch.v1", "routing", "adapters.wire", "adapters.kit", "cli", "domain", "errors", "limits"},
+    "loadtest": {
+        "bayswitch.v1",
+        "routing",
+        "rules",
+        "rail",
+        "adapters.wire",
+        "adapters.kit",
+        "cli",
+        "domain",
+        "errors",
+        "limits",
+    },
     "deploy": {"store"},  # one way to start a Valkey: the embedded store's
 }
 EVERYTHING: Final = ("app", "cli", "settings", "tests")

@@ -22,6 +22,12 @@ from switch.errors import CodecError, InvalidValue, RailRejected, RailSilent
 from switch.limits import RAIL_MESSAGE_BYTES_MAX
 from switch.ports import Enquiry, Outcome, RailAck
 
+__all__ = [
+    "Call", "Reply", "Request", "Unsigned", "cancel_of", "cancelled", "china_time", "decode_answer",
+    "decode_request", "encode_answer", "encode_request", "enquired", "enquiry_of", "parse_china_time",
+    "payment_number", "prepare_of", "prepared", "read_object", "write_object",
+]  # fmt: skip
+
 Record = TypeVar("Record")
 
 _CURRENCY: Final = "CNY"

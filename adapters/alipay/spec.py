@@ -13,6 +13,13 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from adapters.wire.spec import Field, Kind
 
+__all__ = [
+    "CANCEL", "METHODS", "PARAMETERS", "PAY", "QUERY", "REFUND", "RESULT", "TRANSFER", "TRANSFER_QUERY", "Body",
+    "CancelAnswer", "Method", "Parameters", "PayAnswer", "PayRequest", "QueryAnswer", "RefundAnswer",
+    "RefundRequest", "Result", "TradeKey", "TransferAnswer", "TransferQueryAnswer", "TransferQueryRequest",
+    "TransferRequest",
+]  # fmt: skip
+
 Record = TypeVar("Record")
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")

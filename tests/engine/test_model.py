@@ -236,6 +236,8 @@ async def check_answers(storm: Storm, process: Process) -> None:
             await process.payments.submit(asked, 12_000)
         assert again.value.reason is refusal.reason
     for asked, reason in storm.refused:
+        if reason == "REQUEST_MISMATCH":
+            continue  # said of one that ran at that moment, and may have left no trace
         known = storm.store._requests.get((asked.participant, asked.request_id))
         kept = known is not None and storm.store.payments[known].instruction == asked
         assert not kept or storm.store.payments[asked.uetr].history[-1].reason == reason, "refused, and not kept so"

@@ -10,21 +10,24 @@ import pytest
 from adapters.conformance import ended, hold_of
 from adapters.kit.books import PaymentStatus
 from adapters.kit.control import control
-from adapters.kit.module import SimulatorOptions
+from adapters.kit.module import RailOptions, SimulatorOptions
 from adapters.kit.promises import Inbox, until
 from adapters.kit.push_codec import Told
 from adapters.mofps import RAIL, codec, hub_codec, spec
+from adapters.mofps.client import EasyTransferRail
 from adapters.mofps.simulator import SEED, EasyTransferSimulator
 from switch.domain.document import DocumentType
 from switch.domain.identifiers import parse_account
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money
-from switch.domain.party import Place, Scheme
-from switch.domain.payment import Payment
+from switch.domain.party import Account, Party, Place, Scheme
+from switch.domain.payment import Payment, State
 from switch.errors import ConfigError, InvalidValue, RailRejected, RailSilent
 from switch.limits import CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_VALID_MS
 from switch.ports import Outcome
 from tests.adapters.mofps.cases import LEONG, instruction, now_ms, running
+from tests.fakes import World
+from tests.fakes import instruction as asked
 
 NOON = 1_795_060_800_000  # in Macau
 OURS = RAIL.institution
@@ -204,6 +207,33 @@ async def test_a_batched_bank_is_still_working_and_then_done(tmp_path: Path) -> 
         assert enquiry.outcome is Outcome.DONE
         assert await client.prepare(hold, 5_000) == enquiry.ack
         assert len(simulator.books.paid(hold.uetr)) == 1
+
+
+async def test_the_engine_holds_a_payment_to_a_batched_bank_until_the_batch_has_run(tmp_path: Path) -> None:
+    world = World()
+    options = SimulatorOptions("127.0.0.1", 0, 0, OURS, Path(), _seed(tmp_path, "batched:400"))
+    simulator = EasyTransferSimulator(options, world.clock.now_ms)
+    await simulator.start()
+    client = EasyTransferRail(RailOptions("127.0.0.1", simulator.port, OURS, Path()), world.clock.now_ms)
+    await client.start()
+    world.payments._rails = world.recovery._rails = {"near": client}
+    to = Party("LAO CHI KEONG", Place.HK, Account(Scheme.MOBILE, "+853-66110110"))
+    try:
+        payment = (await world.payments.submit(asked(creditor=to), 15_000)).payment
+        assert payment.state is State.IN_DOUBT
+        world.clock.advance(10_001)  # overdue: recovery asks, and is told that the bank is at work
+        for batch_ran, state in ((False, State.IN_DOUBT), (True, State.COMMITTED)):
+            if batch_ran:
+                await until(lambda: bool(simulator.books.paid(payment.hold.uetr)), "the batch runs")
+                world.clock.advance(60_000)
+            assert await world.recovery.look() == 1
+            await until(lambda: not world.recovery._asking, "recovery has its answer")
+            looked = await world.store.get(payment.hold.participant, payment.hold.uetr)
+            assert looked is not None
+            assert looked.state is state
+    finally:
+        await client.close()
+        await simulator.close()
 
 
 async def test_a_batched_bank_refuses_at_once_what_it_cannot_take() -> None:
