@@ -104,7 +104,7 @@ class PushSimulator(Generic[T]):
         self._now_ms = now_ms
         self.books = load_seed(options.seed or seed)
         self._batch_ms = {a.key: ms for a in self.books.accounts.values() if (ms := batch_ms_of(a))}
-        self._batches: set[asyncio.TimerHandle] = set()
+        self._batches: dict[str, tuple[Record, asyncio.TimerHandle]] = {}  # by UETR: what waits to be credited
         self.faults = FaultTable(supported=_FAULTS, codes=ISO_REASONS)
         self._server = MockServer(options.host, options.port, self._handle, self.faults)
         self._control = ControlServer(
@@ -127,7 +127,7 @@ class PushSimulator(Generic[T]):
 
     async def close(self) -> None:
         """Hang up on everybody; the books are gone with the process."""
-        for batch in self._batches:
+        for _, batch in self._batches.values():
             batch.cancel()
         self._batches.clear()
         await self._outgoing.close()
@@ -193,12 +193,18 @@ class PushSimulator(Generic[T]):
         return paid
 
     def _later(self, batch_ms: int, paid: Record) -> None:
-        def run() -> None:
-            self._batches.discard(batch)
-            self._settle(paid)
+        batch = asyncio.get_running_loop().call_later(batch_ms / 1000, self._run_batch, paid.uetr)
+        self._batches[paid.uetr] = paid, batch
 
-        batch = asyncio.get_running_loop().call_later(batch_ms / 1000, run)
-        self._batches.add(batch)
+    def _run_batch(self, uetr: str) -> None:
+        paid, batch = self._batches.pop(uetr)
+        batch.cancel()
+        self._settle(paid)
+
+    def run_batches(self) -> None:
+        """Credit now whatever waits for a batch."""
+        for uetr in list(self._batches):
+            self._run_batch(uetr)
 
     def _repeat(self, seen: Record, digest: bytes) -> bytes:
         """A UETR that came before: its first outcome, or a refusal when the body is another one."""

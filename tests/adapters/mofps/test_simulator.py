@@ -192,7 +192,7 @@ def _seed(tmp_path: Path, tier: str, more: str = "") -> Path:
 
 
 async def test_a_batched_bank_is_still_working_and_then_done(tmp_path: Path) -> None:
-    async with running(seed=_seed(tmp_path, "batched:400")) as (client, simulator):
+    async with running(seed=_seed(tmp_path, "batched:60000")) as (client, simulator):
         hold = hold_of(RAIL.name, instruction(*BATCHED))
         with pytest.raises(RailSilent):  # at once: its ACSP is no end, and only an enquiry can tell
             await asyncio.wait_for(client.prepare(hold, 60_000), 10)
@@ -202,7 +202,7 @@ async def test_a_batched_bank_is_still_working_and_then_done(tmp_path: Path) -> 
         with pytest.raises(RailSilent):  # a repeat is the same payment
             await client.prepare(hold, 5_000)
         assert simulator.books.paid(hold.uetr) == []
-        await until(lambda: bool(simulator.books.paid(hold.uetr)), "the batch runs")
+        simulator.run_batches()
         enquiry = await client.enquire(hold, 5_000)
         assert enquiry.outcome is Outcome.DONE
         assert await client.prepare(hold, 5_000) == enquiry.ack
@@ -211,7 +211,7 @@ async def test_a_batched_bank_is_still_working_and_then_done(tmp_path: Path) -> 
 
 async def test_the_engine_holds_a_payment_to_a_batched_bank_until_the_batch_has_run(tmp_path: Path) -> None:
     world = World()
-    options = SimulatorOptions("127.0.0.1", 0, 0, OURS, Path(), _seed(tmp_path, "batched:400"))
+    options = SimulatorOptions("127.0.0.1", 0, 0, OURS, Path(), _seed(tmp_path, "batched:60000"))
     simulator = EasyTransferSimulator(options, world.clock.now_ms)
     await simulator.start()
     client = EasyTransferRail(RailOptions("127.0.0.1", simulator.port, OURS, Path()), world.clock.now_ms)
@@ -224,7 +224,7 @@ async def test_the_engine_holds_a_payment_to_a_batched_bank_until_the_batch_has_
         world.clock.advance(10_001)  # overdue: recovery asks, and is told that the bank is at work
         for batch_ran, state in ((False, State.IN_DOUBT), (True, State.COMMITTED)):
             if batch_ran:
-                await until(lambda: bool(simulator.books.paid(payment.hold.uetr)), "the batch runs")
+                simulator.run_batches()
                 world.clock.advance(60_000)
             assert await world.recovery.look() == 1
             await until(lambda: not world.recovery._asking, "recovery has its answer")
@@ -249,16 +249,13 @@ async def test_a_batched_bank_refuses_at_once_what_it_cannot_take() -> None:
 
 async def test_a_batch_refuses_what_no_longer_fits(tmp_path: Path) -> None:
     """Both payments were taken while each alone fitted the account's day limit."""
-    seed = _seed(tmp_path, "batched:50", "day_max_minor = 100_00")
+    seed = _seed(tmp_path, "batched:60000", "day_max_minor = 100_00")
     async with running(seed=seed) as (client, simulator):
         holds = [hold_of(RAIL.name, instruction(*BATCHED, amount_minor=60_00)) for _ in range(2)]
         for hold in holds:
             with pytest.raises(RailSilent):
                 await client.prepare(hold, 5_000)
-        kept = simulator.books.payments
-        await until(
-            lambda: all(kept[hold.uetr].status is not PaymentStatus.WORKING for hold in holds), "both batches run"
-        )
+        simulator.run_batches()
         enquiries = [await client.enquire(hold, 5_000) for hold in holds]
         assert sorted(enquiry.outcome.name for enquiry in enquiries) == ["DONE", "REFUSED"]
         refused = next(enquiry for enquiry in enquiries if enquiry.outcome is Outcome.REFUSED)
@@ -280,7 +277,7 @@ async def test_batches_end_with_the_mock() -> None:
     async with running() as (client, simulator):
         with pytest.raises(RailSilent):
             await client.prepare(hold_of(RAIL.name, instruction(*BATCHED)), 5_000)
-        (batch,) = simulator._batches
+        ((_, batch),) = simulator._batches.values()
     assert batch.cancelled()
     assert simulator.books.lines == []
 
