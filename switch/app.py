@@ -22,7 +22,7 @@ from switch.domain.corridor import Fee
 from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
 from switch.errors import ConfigError, anatomy
 from switch.events import KafkaSink, Relay
-from switch.limits import BACKGROUND_RESTART_MS
+from switch.limits import BACKGROUND_RESTART_MS, CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_VALID_MS
 from switch.ports import Durability, Rail
 from switch.routing import RouterHolder
 from switch.rules import Rules, load_rules
@@ -212,6 +212,7 @@ def check(settings: Settings) -> Rules:
         )
     if missing := _rail_options(settings).keys() - rules.gateways.keys():
         raise ConfigError(f"rails: {', '.join(sorted(missing))} has no gateway in corridors.toml")
+    recovery_times(settings)
     check_identity(server_options(settings))
     return rules
 
@@ -256,7 +257,17 @@ def _rail_options(settings: Settings) -> dict[str, RailOptions]:
 
 
 def recovery_times(settings: Settings) -> RecoveryTimes:
-    """How patient recovery is, from the settings."""
+    """How patient recovery is, from the settings.
+
+    Raises ConfigError: shorter than what rails take. Recovery makes "never seen" final after these times; a rail that
+    would take our message later than that could pay what we have aborted. A sandbox tells its mock rails the same
+    shorter time, and only there is it allowed.
+    """
+    for name, least_ms in (("rail_message_valid_ms", RAIL_MESSAGE_VALID_MS), ("clock_skew_ms", CLOCK_SKEW_MS_MAX)):
+        if getattr(settings, name) < least_ms and not settings.demo_identity:
+            raise ConfigError(
+                f"{name}: at least {least_ms}, or a rail may pay what was aborted; less only with demo_identity"
+            )
     return RecoveryTimes(
         settings.enquiry_first_ms,
         settings.enquiry_backoff_ms_max,
@@ -296,7 +307,14 @@ def identity_hash(settings: Settings) -> Callable[[str], str]:
 def run(work: Coroutine[Any, Any, _Result], settings: Settings) -> _Result:
     """Run `work` on the event loop the settings choose."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if settings.uvloop else None) as runner:
+        runner.get_loop().set_exception_handler(unfetched)
         return runner.run(work)
+
+
+def unfetched(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error that no task fetched as every other: the loop's own handler would print its text and its values."""
+    error = context.get("exception")
+    _LOG.error("%s: %s", context["message"], anatomy(error) if error is not None else "")
 
 
 async def serve(settings: Settings, on_ready: Callable[[Switch], None]) -> None:

@@ -25,12 +25,13 @@ HOLD_MS_MAX: Final = 10_000  # after this, recovery takes the hold over
 RAIL_MESSAGE_VALID_MS: Final = 30_000  # a rail refuses our prepare when older: "never seen" after it is final
 QUOTE_MS_DEFAULT: Final = 600_000  # Nexus quote life, rails.md D5
 QUOTE_MS_MAX: Final = 3_600_000  # a provider will not stand by a rate for longer
-CLOCK_SKEW_MS_MAX: Final = 5_000  # a rail's clock may be ahead of ours by this
+CLOCK_SKEW_MS_MAX: Final = 5_000  # a rail's clock may be behind ours by this, and still take what we think too old
 
 # --- recovery --------------------------------------------------------------------------------------------------------
 ENQUIRY_FIRST_MS: Final = 1_000  # first enquiry after a hold is overdue
 ENQUIRY_BACKOFF_MS_MAX: Final = 60_000  # UPI: repeated enquiries were themselves an outage (reliability.md 1.7)
 ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX: Final = 32  # the small budget of one rail
+ENQUIRIES_PER_RAIL_WAITING_MAX: Final = 96  # asked about or waiting for that budget; a scan must see past all rails'
 RECOVERY_SCAN_COUNT: Final = 500  # overdue holds read at a time
 BACKGROUND_RESTART_MS: Final = 1_000  # pause before recovery or the relay runs again after a fault of ours in it
 
@@ -41,9 +42,11 @@ GROUP_ITEMS_MAX: Final = 256  # store calls shared by one script call: keeps one
 GROUP_BYTES_MAX: Final = 1 << 20  # the same by size
 GROUPS_IN_FLIGHT_PER_SHARD: Final = 4  # script calls sent and not answered; the next group grows meanwhile
 STORE_QUEUE_ITEMS_MAX: Final = 20_000  # waiting store calls; beyond it new payments are refused, completions are not
+INBOUND_REFUSALS_KEPT: Final = 10_000  # refusals told to rails and not recorded; a repeat crosses within seconds
 PAYMENTS_IN_FLIGHT_MAX: Final = 10_000  # running submits of one worker; beyond it OVERLOADED
 CALLS_IN_FLIGHT_MAX: Final = 2_000  # concurrent RPCs of one worker that begin something, streams included
 LOOKS_IN_FLIGHT_MAX: Final = 2_000  # the same for RPCs that only look: counted apart, new work never sheds them
+CALLS_AT_THE_GATE_MAX: Final = 20_000  # calls come and not yet looked at; beyond it the transport cancels without a word
 WATCHERS_MAX: Final = 200  # WatchPayments streams of one worker
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 500
@@ -92,6 +95,8 @@ assert AMOUNT_MINOR_MAX < SCRIPT_INTEGER_MAX
 assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX <= HOLD_MS_MAX  # an honest payment ends before recovery looks at it
 assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX < CALL_DEFAULT_MS
 assert RAIL_PREPARE_MS_MAX < RAIL_MESSAGE_VALID_MS
+assert ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX <= ENQUIRIES_PER_RAIL_WAITING_MAX <= RECOVERY_SCAN_COUNT // 5
+assert CALLS_IN_FLIGHT_MAX + LOOKS_IN_FLIGHT_MAX < CALLS_AT_THE_GATE_MAX  # the gate sheds, not the transport
 assert GROUP_ITEMS_MAX <= STORE_QUEUE_ITEMS_MAX
 assert GROUPS_IN_FLIGHT_PER_SHARD < STORE_CONNECTIONS_MAX
 assert QUOTE_KEPT_MS > QUOTE_MS_MAX

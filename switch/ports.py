@@ -61,12 +61,17 @@ class Outcome(Enum):
 
 
 class Enquiry(NamedTuple):
-    """Answer to `enquire`. `ack` only when DONE; `reason` and `rail_code` only when REFUSED."""
+    """Answer to `enquire`. `ack` only when DONE; `reason` and `rail_code` only when REFUSED.
+
+    `rail_time_ms` only when NEVER_SEEN: the rail's own clock when it said so, 0 when its answers do not tell. What it
+    had not seen then, it may have seen since, unless our message was too old for it already.
+    """
 
     outcome: Outcome
     ack: RailAck | None = None
     reason: str = ""
     rail_code: str = ""
+    rail_time_ms: int = 0
 
 
 # A payment that came from a rail: the handler runs it through the engine and says how it ended.

@@ -139,13 +139,13 @@ class AlipayRail:
         back, and the answer is REFUSED. A transfer has no cancel: WORKING until its message is too old to be taken.
         """
         budget = _Budget(budget_ms)
+        age_ms = self._now_ms() - hold.prepared_time_ms  # before we ask: what comes meanwhile must be too old already
         found = await self._enquire(hold, budget)
         if found.outcome is not Outcome.NEVER_SEEN:
             return found
         call = codec.cancel_of(hold)
         if call is not None:
             return codec.cancelled(hold, await self._ask(call, self._now_ms(), budget))
-        age_ms = self._now_ms() - hold.prepared_time_ms
         return found if age_ms > self._options.message_valid_ms + CLOCK_SKEW_MS_MAX else Enquiry(Outcome.WORKING)
 
     async def _enquire(self, hold: Hold, budget: _Budget) -> Enquiry:

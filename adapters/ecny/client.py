@@ -1,7 +1,6 @@
 """The switch's side of the digital-currency rail: 225 and its answers, 411 and its answer, notices that come unasked."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -9,19 +8,15 @@ from adapters.ecny import codec, rules
 from adapters.ecny.codec import Address
 from adapters.ecny.signing import Bench, Signer, signer_for
 from adapters.ecny.spec import ConvertRequest, QueryRequest
+from adapters.kit.clock import certain, wall_ms
 from adapters.kit.link import Link
 from adapters.kit.module import RailOptions
 from switch.domain.money import Asset
 from switch.domain.payment import Hold
 from switch.errors import CodecError, RailRejected, RailSilent, RailUnavailable
-from switch.limits import CLOCK_SKEW_MS_MAX
 from switch.ports import Enquiry, InboundHandler, Outcome, RailAck
 
 __all__ = ["EcnyRail"]
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class EcnyRail:
@@ -33,7 +28,7 @@ class EcnyRail:
 
     name = "ecny"
 
-    def __init__(self, options: RailOptions, *, now_ms: Callable[[], int] = _wall_ms) -> None:
+    def __init__(self, options: RailOptions, *, now_ms: Callable[[], int] = wall_ms) -> None:
         self._institution = options.institution
         self._address = Address(options.institution, rules.CENTRE, "U")
         self._valid_ms = options.message_valid_ms
@@ -77,16 +72,9 @@ class EcnyRail:
         return await self._exchange(codec.query_request(hold, self._institution, self._now_ms()), budget_ms)
 
     async def abort(self, hold: Hold, budget_ms: int) -> Enquiry:
-        """See ports.Rail. There is no cancel on this rail: age alone keeps a 225 out.
-
-        The 225 is dated with the hold. Once that is older than the centre takes, whose clock may be behind ours, "never
-        seen" is true for ever; asked earlier, the answer is WORKING.
-        """
-        answer = await self.enquire(hold, budget_ms)
-        age_ms = self._now_ms() - hold.prepared_time_ms
-        if answer.outcome is Outcome.NEVER_SEEN and age_ms <= self._valid_ms + CLOCK_SKEW_MS_MAX:
-            return Enquiry(Outcome.WORKING)
-        return answer
+        """See ports.Rail. There is no cancel on this rail: age alone keeps a 225, which is dated with the hold, out."""
+        asked_ms = self._now_ms()  # before we ask: what comes meanwhile must be too old already
+        return certain(await self.enquire(hold, budget_ms), hold, asked_ms, self._valid_ms)
 
     def listen(self, handler: InboundHandler) -> None:
         """See ports.Rail. Nothing comes from this rail: a wallet that pays out (dcep.221) is not carried, so the handler

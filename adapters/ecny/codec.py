@@ -236,7 +236,7 @@ def outcome_of(message: Message, request: ConvertRequest | QueryRequest) -> Enqu
     if message.status is None:
         if message.process_code != rules.NEVER_SEEN:
             raise CodecError("BizRpt/TrnRs", "MISSING")
-        return Enquiry(Outcome.NEVER_SEEN)
+        return Enquiry(Outcome.NEVER_SEEN, rail_time_ms=message.creation_time_ms)
     return _status(message.status, message.reject_code, request.original_msg_id)
 
 

@@ -6,7 +6,6 @@ the UETR.
 """
 
 import hashlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypedDict
@@ -27,9 +26,10 @@ from adapters.ecny.spec import (
     QueryResponse,
 )
 from adapters.kit.books import Account, AccountState, Books, Limit, PaymentStatus, Record
+from adapters.kit.clock import wall_ms
 from adapters.kit.control import ControlServer
 from adapters.kit.faults import FaultKind, FaultTable, Operation
-from adapters.kit.mock_server import MockServer, Reply
+from adapters.kit.mock_server import MockPorts, MockServer, Reply
 from adapters.kit.module import SimulatorOptions
 from adapters.kit.seed import load_seed
 from switch.domain.identifiers import parse_ecny_wallet_id
@@ -66,14 +66,10 @@ class _Original(TypedDict):
     original_type: str
 
 
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-class EcnySimulator:
+class EcnySimulator(MockPorts):
     """Implements kit.module.Simulator. One event loop owns it; signatures are computed in place, so it is slow too."""
 
-    def __init__(self, options: SimulatorOptions, *, now_ms: Callable[[], int] = _wall_ms) -> None:
+    def __init__(self, options: SimulatorOptions, *, now_ms: Callable[[], int] = wall_ms) -> None:
         self.books = load_seed(options.seed or Path(__file__).with_name("seed.toml"))
         _register(self.books)
         signing = options.signing
@@ -89,24 +85,6 @@ class EcnySimulator:
         self._control = ControlServer(
             options.host, options.control_port, self.faults, self.books, trace=self._server.trace
         )
-
-    @property
-    def port(self) -> int:
-        """Bound; valid after start."""
-        return self._server.port
-
-    @property
-    def control_port(self) -> int:
-        """Bound; valid after start."""
-        return self._control.port
-
-    async def start(self) -> None:
-        await self._server.start()
-        await self._control.start()
-
-    async def close(self) -> None:
-        await self._control.close()
-        await self._server.close()
 
     # --- one message -------------------------------------------------------------------------------------------------
     def _handle(self, payload: bytes) -> Reply | None:

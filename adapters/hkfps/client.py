@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from adapters.hkfps import codec
 from adapters.hkfps.spec import Transfer
+from adapters.kit.clock import wall_ms
 from adapters.kit.module import RailOptions
-from adapters.kit.push_client import PushRail, wall_ms
+from adapters.kit.push_client import PushRail
 
 __all__ = ["FpsRail"]
 

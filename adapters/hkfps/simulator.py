@@ -5,8 +5,8 @@ from pathlib import Path
 
 from adapters.hkfps import hub_codec
 from adapters.hkfps.spec import Transfer
+from adapters.kit.clock import wall_ms
 from adapters.kit.module import SimulatorOptions
-from adapters.kit.push_client import wall_ms
 from adapters.kit.push_simulator import PushSimulator
 
 __all__ = ["FpsSimulator"]

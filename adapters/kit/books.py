@@ -20,6 +20,7 @@ __all__ = ["Account", "AccountState", "Books", "Institution", "Limit", "PaymentS
 HONG_KONG_MS = 8 * 3_600_000
 DAY_MS = 86_400_000
 EPOCH = date(1970, 1, 1)
+BATCH_MS_MAX = 120_000  # a sandbox shows that a batch takes its time, it does not wait for the night
 
 
 class AccountState(StrEnum):
@@ -48,12 +49,17 @@ class Limit(StrEnum):
 
 @dataclass(slots=True)
 class Institution:
-    """A participant of the rail. `txn_max_minor` is its own ceiling per payment (0: none)."""
+    """A participant of the rail. `txn_max_minor` is its own ceiling per payment (0: none).
+
+    `batch_ms` is for one that is not real-time: it takes a payment at once, answers that it is at work on it, and
+    credits it so much later; an enquiry tells when (0: real-time, at most BATCH_MS_MAX).
+    """
 
     code: str
     name: str
     txn_max_minor: int = 0
     fault: Fault | None = None  # offline, maintenance, ...: for every account it holds
+    batch_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -113,6 +119,8 @@ class Books:
     def add_institution(self, institution: Institution) -> None:
         if institution.code in self.institutions:
             raise InvalidValue("SEED", f"institution {institution.code} stands twice")
+        if type(institution.batch_ms) is not int or not 0 <= institution.batch_ms <= BATCH_MS_MAX:
+            raise InvalidValue("SEED", f"batch_ms counts 0 to {BATCH_MS_MAX} milliseconds")
         self.institutions[institution.code] = institution
 
     def add_account(self, account: Account) -> None:

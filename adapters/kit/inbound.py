@@ -4,18 +4,45 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from switch.domain.document import parse_document
+from switch.domain.identifiers import parse_account
 from switch.domain.instruction import Instruction
+from switch.domain.party import Party
 from switch.domain.payment import Payment
-from switch.errors import BayswitchError
+from switch.errors import BayswitchError, CodecError, InvalidValue
 from switch.limits import RAIL_INBOUND_IN_FLIGHT_MAX
 from switch.ports import InboundHandler
 
-__all__ = ["InboundDesk", "Outgoing"]
+__all__ = ["InboundDesk", "Outgoing", "canonical"]
 
 PUSH_REPEAT_MS = 500  # a payment of the rail's own that was not answered is sent again after this, doubling
 PUSH_REPEAT_MS_MAX = 10_000
 
 T = TypeVar("T")
+
+
+def canonical(instruction: Instruction) -> Instruction:
+    """What a rail brings, with addresses and papers in the one form the domain knows, as the api does for a provider.
+
+    A limit counts a person by the text of the document: two ways to write it would be two persons.
+    Raises CodecError: one breaks the rule of its kind; path and rule, never the value.
+    """
+    return instruction._replace(
+        debtor=_canonical("Dbtr", instruction.debtor), creditor=_canonical("Cdtr", instruction.creditor)
+    )
+
+
+def _canonical(path: str, party: Party) -> Party:
+    account, document = party.account, party.document
+    try:
+        account = account._replace(value=parse_account(account.scheme, account.value))
+    except InvalidValue as broken:
+        raise CodecError(f"{path}Acct", broken.rule) from None
+    try:
+        document = document and parse_document(document.type, document.number)
+    except InvalidValue as broken:
+        raise CodecError(f"{path}/Id", broken.rule) from None
+    return party._replace(account=account, document=document)
 
 
 class InboundDesk:

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from adapters.kit.control import ControlServer
 from adapters.kit.faults import Fault, FaultKind, FaultTable
 from adapters.kit.frames import FrameConnection
 from adapters.kit.trace import Trace
 
-__all__ = ["MockServer", "Reply", "malform"]
+__all__ = ["MockPorts", "MockServer", "Reply", "malform"]
 
 
 class Reply(NamedTuple):
@@ -168,3 +169,30 @@ class MockServer:
 
         timer = asyncio.get_running_loop().call_later(ms / 1000, run)
         self._timers.add(timer)
+
+
+class MockPorts:
+    """The two ports of a mock rail, `_server` and `_control`, as adapters.kit.module.Simulator shows them."""
+
+    _server: MockServer
+    _control: ControlServer
+
+    @property
+    def port(self) -> int:
+        """Bound; valid after start."""
+        return self._server.port
+
+    @property
+    def control_port(self) -> int:
+        """Bound; valid after start."""
+        return self._control.port
+
+    async def start(self) -> None:
+        """Bind both ports."""
+        await self._server.start()
+        await self._control.start()
+
+    async def close(self) -> None:
+        """Hang up on everybody; the books are gone with the process."""
+        await self._control.close()
+        await self._server.close()

@@ -4,28 +4,22 @@ PushRail("name", codec, options)
 """
 
 import secrets
-import time
 from collections.abc import Callable
 from itertools import count
 from typing import Generic, TypeVar
 
-from adapters.kit.inbound import InboundDesk
+from adapters.kit.clock import certain, wall_ms
+from adapters.kit.inbound import InboundDesk, canonical
 from adapters.kit.link import Link
 from adapters.kit.module import RailOptions
 from adapters.kit.push_codec import AGENT_UNKNOWN, FORMAT, PushCodec, Transfer
 from switch.domain.payment import Hold, Payment
 from switch.errors import CodecError
-from switch.limits import CLOCK_SKEW_MS_MAX
-from switch.ports import Enquiry, InboundHandler, Outcome, RailAck
+from switch.ports import Enquiry, InboundHandler, RailAck
 
-__all__ = ["PushRail", "wall_ms"]
+__all__ = ["PushRail"]
 
 T = TypeVar("T", bound=Transfer)
-
-
-def wall_ms() -> int:
-    """Unix milliseconds, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class PushRail(Generic[T]):
@@ -77,16 +71,9 @@ class PushRail(Generic[T]):
         return self._codec.read_enquiry(answer, hold.uetr)
 
     async def abort(self, hold: Hold, budget_ms: int) -> Enquiry:
-        """As ports.Rail. A push rail has no cancel: what keeps the payment unpaid is the age of its message.
-
-        Our message carries the time the hold was prepared, so once that is older than the rail takes (its clock may be
-        behind ours) "never seen" is true for ever. Asked earlier, the answer is WORKING.
-        """
-        answer = await self.enquire(hold, budget_ms)
-        age_ms = self._now_ms() - hold.prepared_time_ms
-        if answer.outcome is Outcome.NEVER_SEEN and age_ms <= self._valid_ms + CLOCK_SKEW_MS_MAX:
-            return Enquiry(Outcome.WORKING)
-        return answer
+        """As ports.Rail. A push rail has no cancel: what keeps the payment unpaid is the age of its message."""
+        asked_ms = self._now_ms()  # before we ask: what comes meanwhile must be too old already
+        return certain(await self.enquire(hold, budget_ms), hold, asked_ms, self._valid_ms)
 
     def listen(self, handler: InboundHandler) -> None:
         """As ports.Rail."""
@@ -103,7 +90,7 @@ class PushRail(Generic[T]):
             self._refuse(transfer, AGENT_UNKNOWN)
             return
         try:
-            instruction = self._codec.instruction_of(transfer)
+            instruction = canonical(self._codec.instruction_of(transfer))
         except CodecError:
             self._refuse(transfer, FORMAT)
             return

@@ -98,6 +98,9 @@ class StatusAnswer(Protocol):
     """What counts in a status report, whatever its version: `reason` with a refusal, `reference` with ACSC."""
 
     @property
+    def created_ms(self) -> int: ...
+
+    @property
     def status(self) -> str: ...
 
     @property
@@ -133,7 +136,7 @@ def enquiry_of(answer: StatusAnswer) -> Enquiry:
     if answer.status in WORKING:
         return Enquiry(Outcome.WORKING)
     if answer.status == REFUSED and answer.reason == NEVER_SEEN:
-        return Enquiry(Outcome.NEVER_SEEN)
+        return Enquiry(Outcome.NEVER_SEEN, rail_time_ms=answer.created_ms)
     try:
         return Enquiry(Outcome.DONE, ack=ack_of(answer))
     except RailRejected as refusal:

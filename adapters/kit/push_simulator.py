@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from adapters.kit.books import Account, AccountState, Limit, PaymentStatus, Record
+from adapters.kit.clock import wall_ms
 from adapters.kit.control import ControlServer
 from adapters.kit.faults import Fault, FaultKind, FaultTable, Operation
 from adapters.kit.inbound import Outgoing
-from adapters.kit.mock_server import MockServer, Reply
+from adapters.kit.mock_server import MockPorts, MockServer, Reply
 from adapters.kit.module import SimulatorOptions
-from adapters.kit.push_client import wall_ms
 from adapters.kit.push_codec import (
     ACCEPTED,
     AGENT_OFFLINE,
@@ -39,18 +39,16 @@ from adapters.kit.seed import load_seed
 from switch.domain.identifiers import parse_uetr
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
-from switch.errors import CodecError, ConfigError, InvalidValue
+from switch.errors import CodecError, InvalidValue
 from switch.limits import CLOCK_SKEW_MS_MAX
 
-__all__ = ["PushSimulator", "batch_ms_of", "same_name"]
+__all__ = ["PushSimulator", "same_name"]
 
 INBOUND_BUDGET_MS: Final = 10_000
-BATCH_MS_MAX: Final = 120_000
 _LIMIT_CODE: Final = {
     Limit.TXN: "AM02", Limit.DAY: "AM14", Limit.YEAR: "AM14", Limit.BALANCE: "AM14", Limit.FUNDS: "AM04",
 }  # fmt: skip
 _STATE_CODE: Final = {AccountState.OPEN: "", AccountState.CLOSED: "AC04", AccountState.BLOCKED: "AC06"}
-_BATCHED: Final = "batched:"
 # Answers are not signed yet (the place for the signature is AppHdr/Sgntr), so that fault cannot be shown.
 _FAULTS: Final = frozenset(FaultKind) - {FaultKind.BAD_SIGNATURE}
 
@@ -66,25 +64,8 @@ def _folded(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def batch_ms_of(account: Account) -> int:
-    """0 for a real-time account; else how long its institution takes to credit it.
-
-    An institution that is not real-time says so in the tier of its accounts: `tier = "batched:3000"`. It takes a payment
-    at once, answers that it is at work on it, and credits it in the next batch; an enquiry tells when.
-
-    Raises:
-        ConfigError: a tier that begins so, and is no count of milliseconds.
-    """
-    if not account.tier.startswith(_BATCHED):
-        return 0
-    text = account.tier.removeprefix(_BATCHED)
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= BATCH_MS_MAX):
-        raise ConfigError(f"seed: a batched account says batched:MS, 1 to {BATCH_MS_MAX}")
-    return int(text)
-
-
 # --- the hub ---------------------------------------------------------------------------------------------------------
-class PushSimulator(Generic[T]):
+class PushSimulator(MockPorts, Generic[T]):
     """adapters.kit.module.Simulator of a push rail. De-duplicates on the UETR: a repeat gets the first outcome."""
 
     def __init__(
@@ -103,7 +84,6 @@ class PushSimulator(Generic[T]):
         self._prefix = prefix
         self._now_ms = now_ms
         self.books = load_seed(options.seed or seed)
-        self._batch_ms = {a.key: ms for a in self.books.accounts.values() if (ms := batch_ms_of(a))}
         self._batches: dict[str, tuple[Record, asyncio.TimerHandle]] = {}  # by UETR: what waits to be credited
         self.faults = FaultTable(supported=_FAULTS, codes=ISO_REASONS)
         self._server = MockServer(options.host, options.port, self._handle, self.faults)
@@ -112,27 +92,13 @@ class PushSimulator(Generic[T]):
         )
         self._outgoing: Outgoing[tuple[PaymentStatus, str]] = Outgoing(self._server.push)
 
-    @property
-    def port(self) -> int:
-        return self._server.port
-
-    @property
-    def control_port(self) -> int:
-        return self._control.port
-
-    async def start(self) -> None:
-        """Bind both ports."""
-        await self._server.start()
-        await self._control.start()
-
     async def close(self) -> None:
-        """Hang up on everybody; the books are gone with the process."""
+        """As MockPorts; what waits for a batch is never credited."""
         for _, batch in self._batches.values():
             batch.cancel()
         self._batches.clear()
         await self._outgoing.close()
-        await self._control.close()
-        await self._server.close()
+        await super().close()
 
     # --- what comes in -----------------------------------------------------------------------------------------------
     def _handle(self, payload: bytes) -> Reply | None:
@@ -169,7 +135,7 @@ class PushSimulator(Generic[T]):
         if fault is not None and fault.kind is FaultKind.SLOW:
             self.books.keep(paid._replace(status=PaymentStatus.WORKING, code=""))
             return Reply((), fault, finish=lambda: (self._say(self._settle(paid)),))
-        if batch_ms := self._batch_ms.get(key):
+        if batch_ms := self.books.institutions[key[0]].batch_ms:
             working = paid._replace(status=PaymentStatus.WORKING, code="")
             self.books.keep(working)
             self._later(batch_ms, paid)

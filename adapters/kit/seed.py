@@ -1,6 +1,6 @@
 """A seed file (TOML) -> books. Every person and number in a seed is made up.
 
-[[institution]]  code, name, txn_max_minor?, fault?
+[[institution]]  code, name, txn_max_minor?, batch_ms?, fault?
 [[account]]      institution, number, holder, assets, balance_minor? {HKD = 1}, state?, tier?, document?, fault?,
                  txn_max_minor?, day_max_minor?, year_max_minor?, balance_max_minor?,
                  proxies? [{kind, value, default?}]

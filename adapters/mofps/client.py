@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from adapters.kit.clock import wall_ms
 from adapters.kit.module import RailOptions
-from adapters.kit.push_client import PushRail, wall_ms
+from adapters.kit.push_client import PushRail
 from adapters.mofps import codec
 from adapters.mofps.spec import Transfer
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from adapters.kit.clock import wall_ms
 from adapters.kit.module import SimulatorOptions
-from adapters.kit.push_client import wall_ms
 from adapters.kit.push_simulator import PushSimulator
 from adapters.mofps import hub_codec
 from adapters.mofps.spec import Transfer

@@ -115,7 +115,9 @@ class Cluster:
     """Three masters that share the slots, and `replicas` (0 or 1) of each."""
 
     def __init__(self, directory: Path, replicas: int = 0) -> None:
-        settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "5000", *FOLLOW_AT_ONCE)
+        # A master that is lost takes its own shards with it, never the others.
+        coverage = ("--cluster-require-full-coverage", "no")
+        settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "5000", *coverage, *FOLLOW_AT_ONCE)
         self.nodes = [Valkey(directory / str(port), port, *settings) for port in free_ports(3 * (1 + replicas))]
         self.masters, self.replicas = self.nodes[:3], self.nodes[3:]
         self.url = self.masters[0].url

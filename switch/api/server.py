@@ -17,7 +17,7 @@ from switch.api.payment_service import PaymentService
 from switch.api.quote_service import QuoteService
 from switch.api.reflection import add_reflection
 from switch.errors import ConfigError
-from switch.limits import MESSAGE_BYTES_MAX
+from switch.limits import CALLS_AT_THE_GATE_MAX, MESSAGE_BYTES_MAX
 
 __all__ = ["SERVICES", "ApiParts", "Server", "ServerOptions"]
 
@@ -37,6 +37,9 @@ def _channel_options(options: ServerOptions) -> tuple[tuple[str, int], ...]:
             "grpc.max_concurrent_streams",
             options.calls_max + options.looks_max,
         ),  # shedding is the gate's, not the transport's
+        # By default the transport cancels calls, without a reason, once a thousand wait to be looked at.
+        ("grpc.server.max_pending_requests", CALLS_AT_THE_GATE_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", CALLS_AT_THE_GATE_MAX),
         ("grpc.keepalive_time_ms", _PING_INTERVAL_MS),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -1,6 +1,7 @@
 """Submit: the path of one payment. Route, reserve, ask the rail, make it final; three awaits, in this order."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -9,9 +10,10 @@ from switch.domain.instruction import Instruction, differing_field
 from switch.domain.payment import Hold, Payment, State, Transition, kept_refusal
 from switch.domain.position import entries_of, unbalanced
 from switch.engine.quotes import Quotes
+from switch.engine.verdict import written
 from switch.engine.watch import Watch
 from switch.errors import RailRejected, RailSilent, RailUnavailable, Refused
-from switch.limits import HOLD_MS_MAX, PAYMENTS_IN_FLIGHT_MAX, RAIL_PREPARE_MS_MAX
+from switch.limits import HOLD_MS_MAX, INBOUND_REFUSALS_KEPT, PAYMENTS_IN_FLIGHT_MAX, RAIL_PREPARE_MS_MAX
 from switch.ports import Clock, InboundHandler, PaymentStore, Rail
 from switch.routing import RouterHolder
 
@@ -58,6 +60,7 @@ class Payments:
         self._identity_hash = identity_hash
         self._hold_ms = hold_ms
         self._running: dict[tuple[str, str], _Running] = {}
+        self._refused_inbound: OrderedDict[tuple[str, str], Payment] = OrderedDict()
 
     @property
     def running(self) -> int:
@@ -100,19 +103,32 @@ class Payments:
         """A payment that came from a rail: `credit` is not known yet, the corridor and our own quote decide it.
 
         A repeat by the rail (same participant and request_id) answers the first outcome. What our rules refuse is an
-        ABORTED payment that was never recorded: the rail hears the reason, and the sender may try again.
+        ABORTED payment that was never recorded: the rail hears the reason, and the sender may try again with a new
+        UETR. This process remembers the last INBOUND_REFUSALS_KEPT of them: a repeat that crossed the refusal must not
+        be paid because a minute later the rule would let it pass, for the rail has given the money back.
 
         Raises:
             Refused: OVERLOADED, DEADLINE_PASSED; StoreUnavailable: not decided, the rail asks again.
         """
+        key = (instruction.participant, instruction.request_id)
+        earlier = self._refused_inbound.get(key)
+        if earlier is not None and earlier.instruction == instruction:
+            return earlier
         try:
+            if earlier is not None:
+                raise Refused("REQUEST_MISMATCH", field=differing_field(earlier.instruction, instruction))
             return await self._receive(instruction)
         except Refused as refusal:
             if refusal.reason.name in _UNDECIDED:
                 raise
             now_ms = self._clock.now_ms()
             never_held = Hold(instruction, "", "", (), (), now_ms, now_ms)
-            return Payment(never_held, (Transition(State.ABORTED, now_ms, refusal.reason.name),))
+            refused = Payment(never_held, (Transition(State.ABORTED, now_ms, refusal.reason.name),))
+            if refusal.reason.name != "REQUEST_MISMATCH":  # which says nothing of the request it could not be
+                self._refused_inbound[key] = refused
+                if len(self._refused_inbound) > INBOUND_REFUSALS_KEPT:
+                    self._refused_inbound.popitem(last=False)
+            return refused
 
     async def _receive(self, instruction: Instruction) -> Payment:
         key = (instruction.participant, instruction.request_id)
@@ -183,12 +199,14 @@ class Payments:
         try:
             ack = await self._rail(hold.rail).prepare(hold, RAIL_PREPARE_MS_MAX)
         except RailRejected as refusal:
-            return await self._store.abort(hold, refusal.reason.name, refusal.rail_code, self._clock.now_ms())
+            reason, code = refusal.reason.name, refusal.rail_code
+            return written(await self._store.abort(hold, reason, code, self._clock.now_ms()), State.ABORTED)
         except RailUnavailable:
-            return await self._store.abort(hold, "RAIL_UNAVAILABLE", "", self._clock.now_ms())
+            payment = await self._store.abort(hold, "RAIL_UNAVAILABLE", "", self._clock.now_ms())
+            return written(payment, State.ABORTED)
         except RailSilent:
             return await self._store.doubt(hold, self._clock.now_ms())
-        return await self._store.commit(hold, ack, self._clock.now_ms())
+        return written(await self._store.commit(hold, ack, self._clock.now_ms()), State.COMMITTED)
 
     def _rail(self, name: str) -> Rail:
         rail = self._rails.get(name)

@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Mapping
 from typing import NamedTuple
 
-from switch.domain.payment import Payment
+from switch.domain.payment import Hold, Payment, State
 from switch.engine.payments import Payments
+from switch.engine.verdict import written
 from switch.engine.watch import Watch
 from switch.errors import RailSilent, RailUnavailable, StoreUnavailable, anatomy
 from switch.limits import (
     CLOCK_SKEW_MS_MAX,
     ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX,
+    ENQUIRIES_PER_RAIL_WAITING_MAX,
     ENQUIRY_BACKOFF_MS_MAX,
     ENQUIRY_FIRST_MS,
     RAIL_MESSAGE_VALID_MS,
@@ -57,42 +59,61 @@ class Recovery:
         self._clock = clock
         self._times = times
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._waiting: Counter[str] = Counter()  # of those, by rail
         self._budget: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX)
         )
 
     async def run(self) -> None:
-        """Look, ask, wait, for ever. Cancel it to stop; a payment it was asking about stays as it was."""
+        """Look, ask, wait, for ever. Cancel it to stop; a payment it was asking about stays as it was.
+
+        Nothing else ends it: without it holds would stay for ever, so a fault of ours is logged and the next look comes.
+        """
         try:
             while True:
-                try:
-                    await self.look()
-                except StoreUnavailable:
-                    _LOG.warning("the store did not answer; recovery looks again")
+                await self._try("payments were not looked at", self.look())
                 await asyncio.sleep(self._times.first_ms / 1000)
         finally:
             for task in self._asking.values():
                 task.cancel()
 
+    async def _try(self, trouble: str, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except StoreUnavailable:
+            _LOG.warning("the store did not answer: %s; recovery looks again", trouble)
+        except Exception as error:  # noqa: BLE001 - see run
+            _LOG.error("%s: %s", trouble, anatomy(error))
+
     async def look(self) -> int:
-        """One look: starts an enquiry for every overdue payment that nobody works on. How many it started."""
+        """One look: starts an enquiry for every overdue payment that nobody works on. How many it started.
+
+        What one rail is not asked about now is put off, so that it does not stand before what other rails could end.
+        """
         now_ms = self._clock.now_ms()
-        await self._quotes.release_quotes(now_ms, RECOVERY_SCAN_COUNT)
-        started = 0
+        await self._try("quotes were not looked at", self._quotes.release_quotes(now_ms, RECOVERY_SCAN_COUNT))
+        started, put_off = 0, []
         for payment in await self._store.overdue(now_ms, RECOVERY_SCAN_COUNT):
-            instruction, uetr = payment.instruction, payment.hold.uetr
-            if uetr in self._asking or self._payments.is_running(instruction.participant, instruction.request_id):
+            instruction, hold = payment.instruction, payment.hold
+            if hold.uetr in self._asking or self._payments.is_running(instruction.participant, instruction.request_id):
+                continue
+            if self._waiting[hold.rail] >= ENQUIRIES_PER_RAIL_WAITING_MAX:
+                put_off.append(payment)
                 continue
             task = asyncio.get_running_loop().create_task(self._settle(payment))
-            self._asking[uetr] = task
-            task.add_done_callback(lambda ended, uetr=uetr: self._asked(uetr, ended))  # type: ignore[misc]
+            self._asking[hold.uetr] = task
+            self._waiting[hold.rail] += 1
+            task.add_done_callback(lambda ended, hold=hold: self._asked(hold, ended))  # type: ignore[misc]
             started += 1
+        for payment in put_off:
+            await self._later(payment)
         return started
 
-    def _asked(self, uetr: str, task: asyncio.Task[None]) -> None:
-        del self._asking[uetr]
+    def _asked(self, hold: Hold, task: asyncio.Task[None]) -> None:
+        del self._asking[hold.uetr]
+        self._waiting[hold.rail] -= 1
         if not task.cancelled() and (error := task.exception()):
-            _LOG.error("recovery of %s stopped: %s", uetr, anatomy(error))
+            _LOG.error("recovery of %s stopped: %s", hold.uetr, anatomy(error))
 
     async def _settle(self, payment: Payment) -> None:
         hold = payment.hold
@@ -110,6 +131,11 @@ class Recovery:
         try:
             return await settle(payment, self._store, self._rails, self._clock, self._times)
         except (RailSilent, RailUnavailable):
+            return False
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault that one payment shows must not be hit every second
+            _LOG.error("recovery of %s stopped: %s", payment.hold.uetr, anatomy(error))
             return False
 
     async def _later(self, payment: Payment) -> None:
@@ -143,9 +169,9 @@ async def settle(
     now_ms = clock.now_ms()
     if answer.outcome is Outcome.DONE:
         assert answer.ack is not None
-        await store.commit(hold, answer.ack, now_ms)
+        written(await store.commit(hold, answer.ack, now_ms), State.COMMITTED)
     elif answer.outcome is Outcome.REFUSED:
-        await store.abort(hold, answer.reason, answer.rail_code, now_ms)
+        written(await store.abort(hold, answer.reason, answer.rail_code, now_ms), State.ABORTED)
     else:
         return False
     return True

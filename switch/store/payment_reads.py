@@ -8,7 +8,7 @@ from typing import Any, Final
 from switch.domain.money import Asset
 from switch.domain.payment import Payment, State
 from switch.domain.position import Position
-from switch.errors import Refused
+from switch.errors import Refused, StoreUnavailable
 from switch.limits import CLOCK_SKEW_MS_MAX, PAGE_SIZE_MAX, STORE_READ_ROUNDS_MAX
 from switch.ports import Change, Durability, OutboxEntry
 from switch.store.client import Server
@@ -118,7 +118,11 @@ class PaymentReads:
         return rows[0][0].decode() if rows else "0-0"
 
     async def overdue(self, before_time_ms: int, count: int) -> list[Payment]:
-        """PREPARED and IN_DOUBT payments overdue before this, oldest first, over all shards."""
+        """PREPARED and IN_DOUBT payments overdue before this, oldest first, over all shards that answer.
+
+        A master that is lost must not keep what is open on the others from being ended. Raises StoreUnavailable when
+        no shard answers.
+        """
 
         async def of(shard: int) -> list[tuple[int, Payment]]:
             window = ("-inf", f"({before_time_ms}", "WITHSCORES", "LIMIT", 0, count)
@@ -126,7 +130,11 @@ class PaymentReads:
             due = {uetr.decode(): int(float(score)) for uetr, score in _pairs(rows)}
             return [(due[payment.hold.uetr], payment) for payment in await self._payments(shard, list(due))]
 
-        ready = [row for rows in await asyncio.gather(*map(of, range(self.shards))) for row in rows]
+        answers = await asyncio.gather(*map(of, range(self.shards)), return_exceptions=True)
+        lost = [answer for answer in answers if isinstance(answer, BaseException)]
+        if lost and (len(lost) == self.shards or not all(isinstance(error, StoreUnavailable) for error in lost)):
+            raise next((error for error in lost if not isinstance(error, StoreUnavailable)), lost[0])
+        ready = [row for rows in answers if not isinstance(rows, BaseException) for row in rows]
         ready.sort(key=lambda row: row[0])
         return [payment for _, payment in ready[:count] if not payment.state.final]
 

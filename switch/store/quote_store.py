@@ -14,7 +14,7 @@ import msgpack
 
 from switch.domain.payment import State
 from switch.domain.quote import Quote, QuoteState
-from switch.errors import Refused
+from switch.errors import Refused, StoreUnavailable
 from switch.limits import QUOTE_KEPT_MS, QUOTE_LOOK_AGAIN_MS
 from switch.store.client import Server
 from switch.store.keys import Keys
@@ -87,16 +87,26 @@ class Quotes:
     async def release_quotes(self, now_ms: int, count: int) -> int:
         """End the holds of quotes that expired unused or whose payment aborted; book those that paid. How many.
 
-        Safe to repeat and to run in several processes at once: each step finds what is already done.
+        Safe to repeat and to run in several processes at once: each step finds what is already done. Raises
+        StoreUnavailable when a shard did not answer; the others were looked at all the same.
         """
-        released = 0
+        released, lost = 0, None
         for shard in range(self._keys.shards):
-            window = ("-inf", now_ms, "LIMIT", 0, count - released)
-            due = await self._server.read("ZRANGEBYSCORE", self._keys.quotedue(shard), *window)
-            for hold_id in due:
-                held = await self._server.read("HGET", self._keys.quoteheld(shard), hold_id)
-                if held is not None:
-                    released += await self._end(shard, hold_id.decode(), msgpack.unpackb(held), now_ms)
+            try:
+                released += await self._release(shard, now_ms, count - released)
+            except StoreUnavailable as error:
+                lost = error
+        if lost is not None:
+            raise lost
+        return released
+
+    async def _release(self, shard: int, now_ms: int, count: int) -> int:
+        released = 0
+        window = ("-inf", now_ms, "LIMIT", 0, count)
+        for hold_id in await self._server.read("ZRANGEBYSCORE", self._keys.quotedue(shard), *window):
+            held = await self._server.read("HGET", self._keys.quoteheld(shard), hold_id)
+            if held is not None:
+                released += await self._end(shard, hold_id.decode(), msgpack.unpackb(held), now_ms)
         return released
 
     async def _end(self, shard: int, hold_id: str, held: list[Any], now_ms: int) -> int:

@@ -238,9 +238,7 @@ class Process:
         clock = WeatherClock(weather.dice.randint(-OFF_MS_MAX, OFF_MS_MAX))
         router, watch = RouterHolder(CORRIDORS), Watch(store)
         fees = {"strict": Fee(100, 20)}
-        self.quotes = Quotes(
-            store=store, participants=store, router=router, fees=fees, clock=clock, life_ms=QUOTE_MS
-        )
+        self.quotes = Quotes(store=store, participants=store, router=router, fees=fees, clock=clock, life_ms=QUOTE_MS)
         self.payments = Payments(
             store=store, quotes=self.quotes, router=router, rails=rails, watch=watch, clock=clock,
             identity_hash=lambda text: text,

@@ -205,7 +205,9 @@ def check_money(storm: Storm) -> None:
     assert drop_zeros(store._counters) == drop_zeros(counters)
     for (participant, asset), amount in used.items():
         assert amount <= dict(store.participants[participant].caps)[asset], "over the cap"
-    quotes = [store.payments[uetr].instruction.quote_id for uetr in committed if store.payments[uetr].instruction.quote_id]
+    quotes = [
+        store.payments[uetr].instruction.quote_id for uetr in committed if store.payments[uetr].instruction.quote_id
+    ]
     assert len(quotes) == len(set(quotes)), "a quote paid twice"
 
 

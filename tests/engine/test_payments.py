@@ -334,3 +334,26 @@ async def test_what_is_not_decided_is_not_refused() -> None:
     world.store.fail_next("get_by_request")
     with pytest.raises(StoreUnavailable):
         await world.payments.receive(inbound())
+
+
+async def test_what_a_rail_was_refused_stays_refused() -> None:
+    """A repeat that crossed our refusal is not paid because the rule would let it pass by now."""
+    world, asked = World(), inbound()
+    refused = await world.payments.receive(asked)
+    assert (refused.state, refused.history[-1].reason) == (State.ABORTED, "NO_RATE")
+    await world.quote_rates()
+    assert await world.payments.receive(asked) == refused
+    other = await world.payments.receive(asked._replace(remark="another"))
+    assert other.history[-1].reason == "REQUEST_MISMATCH"
+    assert not world.near.asked["prepare"]
+    assert not world.store.payments
+    again = inbound()
+    assert (await world.payments.receive(again)).state is State.COMMITTED, "a new UETR is another try"
+
+
+async def test_refusals_told_to_rails_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("switch.engine.payments.INBOUND_REFUSALS_KEPT", 2)
+    world = World()
+    for _ in range(4):
+        await world.payments.receive(inbound())
+    assert len(world.payments._refused_inbound) == 2

@@ -1,9 +1,12 @@
 """Recovery: only an answer of the rail ends a payment."""
 
+import asyncio
+
 import pytest
 
-from switch.domain.payment import State
+from switch.domain.payment import Payment, State
 from switch.engine import RecoveryTimes
+from switch.engine.recovery import settle
 from switch.errors import RailSilent, RailUnavailable
 from switch.limits import ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX, ENQUIRY_BACKOFF_MS_MAX, ENQUIRY_FIRST_MS
 from switch.ports import Enquiry, Outcome, RailAck
@@ -183,3 +186,82 @@ async def test_a_fault_in_one_enquiry_is_logged_without_its_text(caplog: pytest.
 
 def test_the_clock_of_the_fakes_starts_at_noon_in_hong_kong() -> None:
     assert NOON_MS % 86_400_000 == 4 * 3_600_000
+
+
+async def test_one_rail_that_is_silent_does_not_stand_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a rail's budget is bounded; the rest of it is put off, and a scan reaches the other rails."""
+    monkeypatch.setattr("switch.engine.recovery.ENQUIRIES_PER_RAIL_WAITING_MAX", 3)
+    monkeypatch.setattr("switch.engine.recovery.RECOVERY_SCAN_COUNT", 5)
+    world = World()
+    for _ in range(12):
+        await in_doubt(world)
+    world.clock.advance(HOLD_MS + 1)
+    world.near.hold()
+    looks = [await world.recovery.look() for _ in range(6)]
+    assert sum(looks) == 3
+    assert len(await world.store.overdue(world.clock.now_ms(), 500)) == 3, "the others are looked at later"
+    world.near.release()
+    await until(lambda: not world.recovery._asking)
+    world.clock.advance(ENQUIRY_BACKOFF_MS_MAX + 1)
+    assert await world.recovery.look() > 0
+
+
+async def test_no_fault_ends_recovery(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A record that cannot be read, in quotes or in payments, is logged without its text; the next look comes."""
+    world = World(first_ms=1)
+    uetr = await in_doubt(world)
+    world.clock.advance(HOLD_MS + 1)
+    world.near.will("enquire", ANSWERS["DONE"])
+    troubled, personal = [], "".join(("CHAN", " TAI MAN"))  # a traceback shows lines of source
+    honest = world.store.overdue
+
+    async def broken(*_: object) -> int:
+        troubled.append("quotes")
+        raise KeyError(personal)
+
+    async def broken_at_first(before_time_ms: int, count: int) -> list[Payment]:
+        if troubled.count("payments") < 2:
+            troubled.append("payments")
+            raise AssertionError(personal)
+        return await honest(before_time_ms, count)
+
+    monkeypatch.setattr(world.store, "release_quotes", broken)
+    monkeypatch.setattr(world.store, "overdue", broken_at_first)
+    running = asyncio.get_running_loop().create_task(world.recovery.run())
+    await until(lambda: world.store.payments[uetr].state is State.COMMITTED)
+    assert not running.done()
+    running.cancel()
+    assert "KeyError" in caplog.text
+    assert "AssertionError" in caplog.text
+    assert personal not in caplog.text
+
+
+async def test_a_fault_that_one_payment_shows_is_not_hit_at_every_look() -> None:
+    world = World()
+    uetr = await in_doubt(world)
+    world.clock.advance(HOLD_MS + 1)
+    world.near.will("enquire", ValueError("a fault of the adapter"))
+    assert await one_look(world) == 1
+    assert await one_look(world) == 0
+    next_look = world.store.next_look_ms(uetr)
+    assert next_look is not None
+    assert next_look > world.clock.now_ms()
+
+
+@pytest.mark.parametrize(("ended", "said"), [("abort", "DONE"), ("commit", "REFUSED")])
+async def test_a_record_that_says_the_opposite_of_the_rail_is_cried_out(
+    ended: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    uetr = await in_doubt(world)
+    payment = world.store.payments[uetr]
+    if ended == "abort":
+        await world.store.abort(payment.hold, "RAIL_NEVER_SAW_IT", "", NOON_MS)
+    else:
+        await world.store.commit(payment.hold, RailAck("REF"), NOON_MS)
+    kept = world.store.payments[uetr]
+    world.near.will("enquire", ANSWERS[said])
+    assert await settle(payment, world.store, {"near": world.near}, world.clock, TIMES)
+    assert world.store.payments[uetr] == kept, "final is final"
+    (record,) = [each for each in caplog.records if each.levelname == "CRITICAL"]
+    assert uetr in record.getMessage()

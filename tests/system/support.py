@@ -16,6 +16,7 @@ from loadtest.audit import Audit, audit
 from switch.cli.client import CallFailed, Client
 from switch.cli.demo import price, request_of
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
+from switch.limits import PAGE_SIZE_MAX
 
 __all__ = ["RESOLVE_SECONDS_MAX", "STATE", "Provider", "Trouble", "audited", "committed", "payments_in", "step", "until"]
 
@@ -69,6 +70,18 @@ class Provider(Client):
 
     def get(self, uetr: str) -> Any:
         return self.call(self.payments.GetPayment, payment_pb2.GetPaymentRequest(uetr=uetr)).payment
+
+    def listed(self) -> Iterator[Any]:
+        """Every payment of this participant."""
+        token = ""
+        while True:
+            page = self.call(
+                self.payments.ListPayments, payment_pb2.ListPaymentsRequest(page_size=PAGE_SIZE_MAX, page_token=token)
+            )
+            yield from page.payments
+            token = page.next_page_token
+            if not token:
+                return
 
     def ended(self, uetr: str, seconds: float = RESOLVE_SECONDS_MAX) -> Any:
         """The payment, once it is final."""

@@ -135,7 +135,7 @@ async def test_age_keeps_a_message_out(tmp_path: Path) -> None:
         hold = make_hold()
         assert (await client.enquire(hold, BUDGET_MS)).outcome is Outcome.NEVER_SEEN
         assert (await client.abort(hold, BUDGET_MS)).outcome is Outcome.WORKING  # one under way could still be taken
-        clock.now = NOW_MS + RAIL_MESSAGE_VALID_MS + CLOCK_SKEW_MS_MAX + 1
+        clock.now = NOW_MS + RAIL_MESSAGE_VALID_MS + CLOCK_SKEW_MS_MAX + 1_000  # the centre dates in whole seconds
         assert (await client.abort(hold, BUDGET_MS)).outcome is Outcome.NEVER_SEEN
         assert await refusal(client, hold) == ("RAIL_EXPIRED", "R915")
         future = make_hold(prepared_time_ms=clock.now + CLOCK_SKEW_MS_MAX + 1_000)

@@ -184,15 +184,17 @@ async def test_abort_waits_for_the_age_of_the_message() -> None:
 
 
 # --- a bank that credits in batches ----------------------------------------------------------------------------------
-def _seed(tmp_path: Path, tier: str, more: str = "") -> Path:
-    """The rail's own seed with other batches."""
+def _seed(tmp_path: Path, batch_ms: str, *, day_max_minor: int = 0) -> Path:
+    """The rail's own seed with other batches, and a day limit on the account of BATCHED."""
+    text = SEED.read_text("utf-8").replace("batch_ms = 3000", f"batch_ms = {batch_ms}")
+    text = text.replace(f'number = "{BATCHED[2]}"', f'number = "{BATCHED[2]}"\nday_max_minor = {day_max_minor}')
     path = tmp_path / "seed.toml"
-    path.write_text(SEED.read_text("utf-8").replace('tier = "batched:3000"', f'tier = "{tier}"\n{more}'), "utf-8")
+    path.write_text(text, "utf-8")
     return path
 
 
 async def test_a_batched_bank_is_still_working_and_then_done(tmp_path: Path) -> None:
-    async with running(seed=_seed(tmp_path, "batched:60000")) as (client, simulator):
+    async with running(seed=_seed(tmp_path, "60000")) as (client, simulator):
         hold = hold_of(RAIL.name, instruction(*BATCHED))
         with pytest.raises(RailSilent):  # at once: its ACSP is no end, and only an enquiry can tell
             await asyncio.wait_for(client.prepare(hold, 60_000), 10)
@@ -211,7 +213,7 @@ async def test_a_batched_bank_is_still_working_and_then_done(tmp_path: Path) -> 
 
 async def test_the_engine_holds_a_payment_to_a_batched_bank_until_the_batch_has_run(tmp_path: Path) -> None:
     world = World()
-    options = SimulatorOptions("127.0.0.1", 0, 0, OURS, Path(), _seed(tmp_path, "batched:60000"))
+    options = SimulatorOptions("127.0.0.1", 0, 0, OURS, Path(), _seed(tmp_path, "60000"))
     simulator = EasyTransferSimulator(options, world.clock.now_ms)
     await simulator.start()
     client = EasyTransferRail(RailOptions("127.0.0.1", simulator.port, OURS, Path()), world.clock.now_ms)
@@ -249,7 +251,7 @@ async def test_a_batched_bank_refuses_at_once_what_it_cannot_take() -> None:
 
 async def test_a_batch_refuses_what_no_longer_fits(tmp_path: Path) -> None:
     """Both payments were taken while each alone fitted the account's day limit."""
-    seed = _seed(tmp_path, "batched:60000", "day_max_minor = 100_00")
+    seed = _seed(tmp_path, "60000", day_max_minor=100_00)
     async with running(seed=seed) as (client, simulator):
         holds = [hold_of(RAIL.name, instruction(*BATCHED, amount_minor=60_00)) for _ in range(2)]
         for hold in holds:
@@ -264,7 +266,7 @@ async def test_a_batch_refuses_what_no_longer_fits(tmp_path: Path) -> None:
 
 
 async def test_a_batch_and_a_fault_of_the_answer_come_together(tmp_path: Path) -> None:
-    async with running(seed=_seed(tmp_path, "batched:20")) as (client, simulator):
+    async with running(seed=_seed(tmp_path, "20")) as (client, simulator):
         await control("127.0.0.1", simulator.control_port, "fault", fault="twice", count=1)
         hold = hold_of(RAIL.name, instruction(*BATCHED))
         with pytest.raises(RailSilent):
@@ -282,10 +284,10 @@ async def test_batches_end_with_the_mock() -> None:
     assert simulator.books.lines == []
 
 
-@pytest.mark.parametrize("tier", ["batched:", "batched:0", "batched:-1", "batched:120001", "batched:1.5", "batched:３"])
-def test_a_batch_that_is_no_time_is_refused_at_start(tmp_path: Path, tier: str) -> None:
-    with pytest.raises(ConfigError, match="batched:MS"):
-        _hub(seed=_seed(tmp_path, tier))
+@pytest.mark.parametrize("batch_ms", ["-1", "120001", "1.5", "true", '"3000"', '"３"'])
+def test_a_batch_that_is_no_time_is_refused_at_start(tmp_path: Path, batch_ms: str) -> None:
+    with pytest.raises(ConfigError, match="batch_ms counts"):
+        _hub(seed=_seed(tmp_path, batch_ms))
 
 
 # --- payments from a bank in Macau -----------------------------------------------------------------------------------
