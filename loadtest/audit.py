@@ -119,27 +119,35 @@ def _check_record(found: Audit, uetr: str, payment: Any) -> None:
 
 
 async def _check_rail(found: Audit, rail: str, where: str, records: Mapping[str, Any]) -> None:
-    """What the rail paid is what we committed on it: the same payments, once each, the same amounts."""
+    """What the rail paid is what we committed on it: the same payments, once each, the same amounts.
+
+    A rail books what it pays into an account as positive. What it began itself it took from an account, negative: that
+    is our record's debit, and the record names the rail it went out on. Anything else booked here is no payment of ours.
+    """
     host, _, port = where.rpartition(":")
     paid: dict[str, int] = {}
+    refused: set[str] = set()
     after, more = 0, True
     while more:
         page = await control(host, int(port), "payments", after=after, count=1000)
         for uetr, status, amount_minor, _asset, _code in page["payments"]:
             if status == "done":
-                paid[uetr] = abs(amount_minor)
+                paid[uetr] = amount_minor
+            elif status == "refused":
+                refused.add(uetr)
         more, after = page["after"] > after, page["after"]
     twice = (await control(host, int(port), "twice"))["twice"]
     found.booked_at_rails += len(paid)
     found.problems += [f"{uetr}: {rail} booked it {count} times" for uetr, count in twice.items()]
-    committed = {}
+    committed: dict[str, int] = {}
     for uetr, payment in records.items():
         if _STATE[payment.state] != "COMMITTED":
             continue
         if payment.rail == rail:
             committed[uetr] = payment.credit.amount_minor
-        elif uetr in paid:  # the rail began it: it took what we record as the debit
+        elif paid.get(uetr, 0) < 0:
             committed[uetr] = payment.debit.amount_minor
-    for uetr in paid.keys() | committed.keys():
-        if paid.get(uetr) != committed.get(uetr):
-            found.problems.append(f"{uetr}: {rail} paid {paid.get(uetr)}, we committed {committed.get(uetr)}")
+    for uetr in sorted(paid.keys() | committed.keys()):
+        have = abs(paid[uetr]) if uetr in paid else None
+        if have != committed.get(uetr):
+            found.problems.append(f"{uetr}: {rail} paid {have}, we committed {committed.get(uetr)}")

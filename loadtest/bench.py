@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import json
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from switch.cli.sandbox import Sandbox, load_scenario
 
 __all__ = ["main"]
 
+MEASURES = ("codec", "unary", "batch")
 UNARY_CALLERS = 64
 BATCH_ITEMS = 256
 STREAMS = 4
@@ -35,30 +37,58 @@ RESULTS = Path(__file__).with_name("results")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="codec,unary,batch")
-    parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    chosen = options.only.split(",")
-    if "codec" in chosen:
-        rows += codec_bench.rows()
-    if {"unary", "batch"} & set(chosen):
-        with _running() as (sandbox, template):
-            if "unary" in chosen:
-                rows.append(asyncio.run(_unary(sandbox, template, options.runs, options.seconds)))
-            if "batch" in chosen:
-                rows.append(asyncio.run(_batch(sandbox, template, options.runs, options.seconds)))
+    """Measure, print and keep in `results`. Ctrl-C or SIGTERM: everything started is stopped, exit code 130."""
+    options = _parse()
+    # SIGTERM is as Ctrl-C, which asyncio turns into a cancel: whatever runs is stopped on the way out. A shell lets its
+    # background jobs ignore Ctrl-C; then asyncio would ignore both.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        rows = _measure(options)
+    except KeyboardInterrupt:
+        print("stopped; nothing was kept", file=sys.stderr)
+        sys.exit(130)
     report = {"machine": _machine(), "rows": rows}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "bench.json").write_text(json.dumps(report, indent=2))
-    if options.json:
-        print(json.dumps(report, indent=2))
-        return
-    for row in rows:
-        print(row["text"])
+    print(json.dumps(report, indent=2) if options.json else "\n".join(row["text"] for row in rows))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", type=_measures, default=MEASURES, metavar=",".join(MEASURES))
+    parser.add_argument("--seconds", type=_positive, default=3, help="of one run")
+    parser.add_argument("--runs", type=_positive, default=5, help="medians are over these")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def _measures(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    if unknown := [name for name in chosen if name not in MEASURES]:
+        raise argparse.ArgumentTypeError(f"no measure {', '.join(map(repr, unknown))}; there are {', '.join(MEASURES)}")
+    return chosen
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError("a positive whole number")
+    return int(text)
+
+
+def _measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    if "codec" in options.only:
+        rows += codec_bench.rows()
+    if {"unary", "batch"} & set(options.only):
+        with _running() as (sandbox, template):
+            if "unary" in options.only:
+                rows.append(asyncio.run(_unary(sandbox, template, options.runs, options.seconds)))
+            if "batch" in options.only:
+                rows.append(asyncio.run(_batch(sandbox, template, options.runs, options.seconds)))
+    return rows
 
 
 @contextmanager
@@ -125,7 +155,7 @@ async def _unary(sandbox: Sandbox, template: Any, runs: int, seconds: float) -> 
         "ratio": ratio,
         "p99_ms": p99,
         "cpu_ms_per_payment": cpu,
-        "text": f"unary SubmitPayment to COMMITTED  {rate:8,.0f}/s ({spread([one.per_second for one in rates])})  "
+        "text": f"{'unary to COMMITTED':<24} {rate:9,.0f}/s ({spread([one.per_second for one in rates])})  "
         f"empty echo {reference:,.0f}/s  ratio {ratio:.2f}  p99 {p99:.0f} ms at {UNARY_CALLERS} callers  CPU {cpu:.2f} ms",
     }
 
@@ -165,7 +195,7 @@ async def _batch(sandbox: Sandbox, template: Any, runs: int, seconds: float) -> 
         "measure": "batch",
         "per_second": rate_median,
         "cpu_ms_per_payment": cpu,
-        "text": f"batched SubmitPayments to COMMITTED {rate_median:6,.0f}/s ({spread([one.per_second for one in rates])})  "
+        "text": f"{'batches to COMMITTED':<24} {rate_median:9,.0f}/s ({spread([one.per_second for one in rates])})  "
         f"batches of {BATCH_ITEMS}  CPU {cpu:.3f} ms",
     }
 

@@ -25,7 +25,8 @@ async def _serve(answer_bytes: int) -> None:
     await server.start()
     print(port, flush=True)
     stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await stopping.wait()
     await server.stop(1)
 

@@ -82,6 +82,8 @@ class Switch:
         for rail in rails.values():
             opened.push_async_callback(rail.close)
         watch, hashed = Watch(store.payments), identity_hash(settings)
+        # Two switches with two keys would count one person twice: each limit would be two.
+        await store.pin("identity_key", hashed("fingerprint of the key"))
         quotes = self._quotes(store)
         payments = Payments(
             store=store.payments,
@@ -252,6 +254,7 @@ def _rail_options(settings: Settings) -> dict[str, RailOptions]:
             settings.rail_connections,
             settings.rail_signing,
             settings.rail_message_valid_ms,
+            settings.clock_skew_ms,
         )
     return found
 

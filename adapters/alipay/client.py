@@ -28,7 +28,7 @@ from adapters.alipay.signing import Signer, Verifier, signer_of, verifier_of
 from adapters.kit.module import RailOptions
 from switch.domain.payment import Hold
 from switch.errors import CodecError, RailError, RailRejected, RailSilent, RailUnavailable
-from switch.limits import CLOCK_SKEW_MS_MAX, RAIL_IN_FLIGHT_MAX, RAIL_MESSAGE_BYTES_MAX
+from switch.limits import RAIL_IN_FLIGHT_MAX, RAIL_MESSAGE_BYTES_MAX
 from switch.ports import Enquiry, InboundHandler, Outcome, RailAck
 
 __all__ = ["AlipayRail"]
@@ -146,7 +146,8 @@ class AlipayRail:
         call = codec.cancel_of(hold)
         if call is not None:
             return codec.cancelled(hold, await self._ask(call, self._now_ms(), budget))
-        return found if age_ms > self._options.message_valid_ms + CLOCK_SKEW_MS_MAX else Enquiry(Outcome.WORKING)
+        final_ms = self._options.message_valid_ms + self._options.clock_skew_ms
+        return found if age_ms > final_ms else Enquiry(Outcome.WORKING)
 
     async def _enquire(self, hold: Hold, budget: _Budget) -> Enquiry:
         return codec.enquired(hold, await self._ask(codec.enquiry_of(hold), self._now_ms(), budget))

@@ -256,7 +256,10 @@ def _write_raw(request: web.Request, payload: bytes, kind: FaultKind) -> None:
         return
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {_JSON_TYPE}\r\nContent-Length: {len(payload)}\r\n\r\n".encode()
     if kind is FaultKind.TWICE:
-        transport.write(head + payload)
+        # In one write: HTTP tells answers apart by nothing but their order, so a copy that came after the client's next
+        # call would be taken for its answer. Come together, the client sees bytes nobody asked for, and hangs up.
+        transport.write((head + payload) * 2)
+        transport.close()
         return
     transport.write(head + payload[: len(payload) // 2])
     transport.close()

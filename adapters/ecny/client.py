@@ -32,6 +32,7 @@ class EcnyRail:
         self._institution = options.institution
         self._address = Address(options.institution, rules.CENTRE, "U")
         self._valid_ms = options.message_valid_ms
+        self._skew_ms = options.clock_skew_ms
         self._now_ms = now_ms
         self._signer: Signer = signer_for(options.signing, options.keys_dir, rules.SWITCH_KEY, rules.CENTRE_KEY)
         self._bench = Bench(self._signer.enabled)
@@ -74,7 +75,7 @@ class EcnyRail:
     async def abort(self, hold: Hold, budget_ms: int) -> Enquiry:
         """See ports.Rail. There is no cancel on this rail: age alone keeps a 225, which is dated with the hold, out."""
         asked_ms = self._now_ms()  # before we ask: what comes meanwhile must be too old already
-        return certain(await self.enquire(hold, budget_ms), hold, asked_ms, self._valid_ms)
+        return certain(await self.enquire(hold, budget_ms), hold, asked_ms, self._valid_ms, self._skew_ms)
 
     def listen(self, handler: InboundHandler) -> None:
         """See ports.Rail. Nothing comes from this rail: a wallet that pays out (dcep.221) is not carried, so the handler

@@ -22,13 +22,12 @@ from adapters.hkfps.spec import (
     request_codec,
     transfer_codec,
 )
+from adapters.kit.iso_transfer import CreditTransfer, answer_to, instruction_from, placed, to_hub
 from adapters.kit.push_codec import ACCEPTED, FORMAT, REFUSED, ack_of, code_of, enquiry_of
-from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
-from switch.domain.money import Money
-from switch.domain.party import Account, Party, Place, Scheme
+from switch.domain.party import Account, Scheme
 from switch.domain.payment import Hold, Payment, State
-from switch.errors import CodecError, RailRejected, RailSilent
+from switch.errors import CodecError, RailRejected
 from switch.ports import Enquiry, RailAck
 
 __all__ = [
@@ -53,12 +52,10 @@ __all__ = [
     "uetr_of",
 ]
 
-_SERVICE: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*</[^>]*>\s*<[^>]*BizSvc>\s*([A-Z0-9]{1,35})\s*<")
 _ORIGINAL: Final = re.compile(rb"OrgnlTxId>\s*([0-9a-f]{32})\s*<")
 _STATUS: Final = re.compile(rb"TxSts>\s*([A-Z]{4})\s*<")
 _UETR_HEX: Final = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
 _INTERIM: Final = (b"RCVD", b"ACCP")
-_PAYMENT: Final = PAYMENT_SERVICE.encode("ascii")
 
 
 # --- ids and times ---------------------------------------------------------------------------------------------------
@@ -106,46 +103,23 @@ def correlate(payload: bytes) -> str | None:
     "" for an interim status (RCVD, ACCP) of a payment: the final one follows, nobody is answered yet. Raises
     CodecError when the message says neither. Only a place to put it: the whole message is checked when it is read.
     """
-    service = _SERVICE.search(payload)
-    if service is None:
-        raise CodecError("FpsMsg", "UNCORRELATED")
-    if service[1].startswith(b"pacs.008."):
+    place = placed(payload, _ORIGINAL)
+    if place is None:
         return None
-    original = _ORIGINAL.search(payload, service.end())
-    if original is None:
-        raise CodecError("FpsMsg", "UNCORRELATED")
-    if service[2] == _PAYMENT:
-        status = _STATUS.search(payload, original.end())
+    service, tx_id, end = place
+    if service == PAYMENT_SERVICE:
+        status = _STATUS.search(payload, end)
         if status is not None and status[1] in _INTERIM:
             return ""
-    return (service[2] + original[1]).decode("ascii")
+    return service + tx_id
 
 
 # --- the switch asks -------------------------------------------------------------------------------------------------
 def transfer_of(hold: Hold, institution: str) -> Transfer:
     """The transfer a hold stands for. Raises RailRejected: an asset or an address that FPS does not carry."""
-    instruction = hold.instruction
-    credit, creditor = instruction.credit, instruction.creditor
-    if rules.ASSETS.get(credit.asset.iso) is not credit.asset:
-        raise RailRejected("CURRENCY_NOT_ACCEPTED", "AM03")
-    if creditor.account.scheme not in rules.PAYABLE:
-        raise RailRejected("RAIL_FORMAT", FORMAT)
-    return make_transfer(
-        sender=institution,
-        receiver=HUB,
-        uetr=instruction.uetr,
-        created_ms=hold.prepared_time_ms,
-        end_to_end_id=instruction.end_to_end_id,
-        # A proxy was looked up by the payer, who saw the masked name; an account number is checked against the name.
-        verified=creditor.account.scheme is Scheme.ACCOUNT,
-        money=credit,
-        debtor=instruction.debtor._replace(document=None),  # FPS does not need it
-        debtor_agent=institution,
-        creditor=creditor,
-        creditor_agent=instruction.creditor_agent or HUB,
-        purpose=instruction.purpose,
-        remark=instruction.remark,
-    )
+    made = to_hub(hold, institution, HUB, rules.ASSETS, rules.PAYABLE)
+    # A proxy was looked up by the payer, who saw the masked name; an account number is checked against the name.
+    return make_transfer(made, verified=made.creditor.account.scheme is Scheme.ACCOUNT)
 
 
 def encode_transfer(hold: Hold, institution: str) -> bytes:
@@ -170,13 +144,11 @@ def encode_request(uetr: str, institution: str, message_id: str, now_ms: int) ->
 
 def read_report(payload: bytes, service: str, uetr: str) -> StatusReport:
     """An answer to what we asked. Raises RailSilent: it cannot be read, or answers something else."""
-    try:
-        answer = report_codec.read(payload)
-    except CodecError as error:
-        raise RailSilent(f"unreadable answer: {error}") from error
-    if answer.service != service or answer.tx_id != tx_id_of(uetr):
-        raise RailSilent("the answer is to another question")
-    return answer
+    return answer_to(report_codec.read, payload, _about, service, tx_id_of(uetr))
+
+
+def _about(answer: StatusReport) -> tuple[str, str]:
+    return answer.service, answer.tx_id
 
 
 def read_ack(payload: bytes, uetr: str) -> RailAck:
@@ -196,35 +168,12 @@ def read_transfer(payload: bytes) -> Transfer:
 
 
 def instruction_of(transfer: Transfer) -> Instruction:
-    """A payment from a bank on FPS. `participant` is the debtor agent's clearing code: who settles it, routing knows.
-
-    The payee gets what was sent, in the asset that was sent; a conversion is the engine's. The request_id is the UETR,
-    so the rail's repeat is our repeat. Raises CodecError: no UETR, no address, or an unknown document type.
-    """
+    """A payment from a bank on FPS. Raises CodecError: no UETR, no address, or an unknown document type."""
     uetr = uetr_of(transfer.tx_id)
-    money = Money(rules.ASSETS[transfer.currency], transfer.amount_minor)
-    document = None
-    if transfer.debtor_document is not None:
-        kind = DocumentType.__members__.get(transfer.debtor_document_type or "")
-        if kind is None:
-            raise CodecError("Dbtr/Id/PrvtId/Othr/SchmeNm/Prtry", "CODE")
-        document = Document(kind, transfer.debtor_document)
     debtor = _joined("DbtrAcct", transfer.debtor_email, transfer.debtor_account, transfer.debtor_scheme)
     creditor = _joined("CdtrAcct", transfer.creditor_email, transfer.creditor_account, transfer.creditor_scheme)
-    return Instruction(
-        participant=transfer.debtor_agent,
-        request_id=uetr,
-        uetr=uetr,
-        end_to_end_id=transfer.end_to_end_id,
-        debit=money,
-        credit=money,
-        debtor=Party(transfer.debtor_name, Place[transfer.debtor_place], debtor, document),
-        creditor=Party(transfer.creditor_name, Place[transfer.creditor_place], creditor),
-        creditor_agent="",  # the payee's own agent lies behind us
-        purpose=rules.purpose_of(transfer.category, transfer.purpose),
-        remark=transfer.remark or "",
-        quote_id="",
-    )
+    purpose = rules.purpose_of(transfer.category, transfer.purpose)
+    return instruction_from(transfer, uetr, rules.ASSETS, debtor, creditor, purpose)
 
 
 def answer_inbound(transfer: Transfer, payment: Payment, institution: str, now_ms: int) -> bytes:
@@ -241,39 +190,24 @@ def refuse_inbound(transfer: Transfer, code: str, institution: str, now_ms: int)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
-def make_transfer(
-    *,
-    sender: str,
-    receiver: str,
-    uetr: str,
-    created_ms: int,
-    end_to_end_id: str,
-    verified: bool,
-    money: Money,
-    debtor: Party,
-    debtor_agent: str,
-    creditor: Party,
-    creditor_agent: str,
-    purpose: str,
-    remark: str,
-) -> Transfer:
-    """A transfer in either direction."""
-    tx_id = tx_id_of(uetr)
+def make_transfer(made: CreditTransfer, *, verified: bool) -> Transfer:
+    """A transfer in either direction; `verified`: the receiver checks the creditor's name."""
+    tx_id, debtor, creditor = tx_id_of(made.uetr), made.debtor, made.creditor
     debtor_email, debtor_account, debtor_scheme = _split(debtor.account)
     creditor_email, creditor_account, creditor_scheme = _split(creditor.account)
     return Transfer(
-        sender=sender,
-        receiver=receiver,
+        sender=made.sender,
+        receiver=made.receiver,
         header_id=tx_id,
-        header_time=header_time(created_ms),
+        header_time=header_time(made.created_ms),
         message_id=tx_id,
-        created_ms=created_ms,
-        end_to_end_id=end_to_end_id,
+        created_ms=made.created_ms,
+        end_to_end_id=made.end_to_end_id,
         tx_id=tx_id,
         verify="PERFORM_PYE_VRF" if verified else "SKIP_PYE_VRF",
-        category=rules.category_of(purpose),
-        currency=money.asset.iso,
-        amount_minor=money.amount_minor,
+        category=rules.category_of(made.purpose),
+        currency=made.money.asset.iso,
+        amount_minor=made.money.amount_minor,
         debtor_name=debtor.name,
         debtor_document=debtor.document.number if debtor.document else None,
         debtor_document_type=debtor.document.type.name if debtor.document else None,
@@ -281,15 +215,15 @@ def make_transfer(
         debtor_email=debtor_email,
         debtor_account=debtor_account,
         debtor_scheme=debtor_scheme,
-        debtor_agent=debtor_agent,
-        creditor_agent=creditor_agent,
+        debtor_agent=made.debtor_agent,
+        creditor_agent=made.creditor_agent,
         creditor_name=creditor.name,
         creditor_place=creditor.place.name,
         creditor_email=creditor_email,
         creditor_account=creditor_account,
         creditor_scheme=creditor_scheme,
-        purpose=purpose or None,
-        remark=remark or None,
+        purpose=made.purpose or None,
+        remark=made.remark or None,
     )
 
 

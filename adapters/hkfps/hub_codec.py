@@ -18,10 +18,9 @@ from adapters.hkfps.spec import (
     transfer_codec,
 )
 from adapters.kit.books import PaymentStatus
+from adapters.kit.iso_transfer import to_switch
 from adapters.kit.push_codec import ACCEPTED, REFUSED, Answer, Debit, Order, Question, Told, answer_of, body_of, kind_of
-from switch.domain.document import Document, DocumentType
-from switch.domain.money import Money
-from switch.domain.party import Account, Party, Place, Scheme
+from switch.domain.party import Place
 
 __all__ = ["read_message", "tell_asker", "tell_payer", "transfer_seen", "transfer_to_switch", "write_transfer"]
 
@@ -80,27 +79,7 @@ def _told(told: Told, service: str, institution: str) -> bytes:
 
 def transfer_to_switch(debit: Debit, institution: str) -> Transfer:
     """A payment of a bank on FPS to somebody behind the switch."""
-    kind, _, number = debit.account.document.partition(":")
-    return make_transfer(
-        sender=HUB,
-        receiver=institution,
-        uetr=debit.uetr,
-        created_ms=debit.created_ms,
-        end_to_end_id=debit.end_to_end_id,
-        verified=False,
-        money=Money(debit.asset, debit.amount_minor),
-        debtor=Party(
-            debit.account.holder,
-            Place.HK,
-            Account(Scheme.ACCOUNT, debit.account.number),
-            Document(DocumentType[kind], number) if number else None,
-        ),
-        debtor_agent=debit.account.institution,
-        creditor=Party(debit.name, debit.place, Account(debit.scheme, debit.address)),
-        creditor_agent=institution,
-        purpose=debit.purpose,
-        remark=debit.remark,
-    )
+    return make_transfer(to_switch(debit, institution, HUB, Place.HK), verified=False)
 
 
 def write_transfer(transfer: Transfer) -> bytes:

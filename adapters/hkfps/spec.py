@@ -13,7 +13,8 @@ The signature (AppHdr/Sgntr, XML-DSig) has its place: it is passed over when rea
 
 from typing import Final, NamedTuple
 
-from adapters.wire import Field, Kind, XmlCodec, XmlSpec
+from adapters.kit.iso_spec import Envelope, code, const, text
+from adapters.wire import Field, Kind, XmlCodec
 
 __all__ = [
     "CREDIT_TRANSFER",
@@ -44,58 +45,18 @@ PLACES: Final = ("HK", "MO", "CN")
 NAME_CHARS_MAX: Final = 40  # rails.md A2 [f3]
 ACCOUNT_CHARS_MAX: Final = 34  # ISO Max34Text, and rails.md A2 [f3]
 
-_ENVELOPE: Final = "urn:hkicl:fps:xsd:fps.envelope.01"
-_HEAD: Final = "urn:iso:std:iso:20022:tech:xsd:head.001.001.01"
-_ISO: Final = "urn:iso:std:iso:20022:tech:xsd:"
-_DATA: Final = "FpsPylds/BizData"
-_HDR: Final = f"{_DATA}/AppHdr"
-_SOURCE: Final = "rails.md A2 [x1]; ISO 20022 message definition"
-
-
-def _text(name: str, at: str, max_chars: int, *, required: bool = True) -> Field:
-    return Field(name, at, Kind.TEXT, required=required, max_chars=max_chars)
-
-
-def _const(at: str, value: str) -> Field:
-    return Field("", at, Kind.ASCII, const=value)
-
-
-def _code(name: str, at: str, codes: tuple[str, ...], *, required: bool = True) -> Field:
-    return Field(name, at, Kind.CODE, required=required, codes=codes)
-
-
-def _member(name: str, at: str) -> Field:
-    """A 3-digit clearing code (text, leading zeros kept) or the hub."""
-    return Field(name, f"{at}/FinInstnId/ClrSysMmbId/MmbId", Kind.ASCII, min_chars=3, max_chars=3)
-
-
-def _message(name: str, root: str, service: Field, body: tuple[Field, ...]) -> XmlSpec:
-    """One message in its envelope. `body` stands below `root`, which stands below Document."""
-    document = f"{_DATA}/Document"
-    header = (
-        _const("NbOfMsgs", "1"),
-        _member("sender", f"{_HDR}/Fr/FIId"),
-        _member("receiver", f"{_HDR}/To/FIId"),
-        Field("header_id", f"{_HDR}/BizMsgIdr", Kind.ASCII),
-        _const(f"{_HDR}/MsgDefIdr", name),
-        service,
-        # ISO NormalisedDateTime: UTC with a Z. Written by codec.header_time; what counts is CreDtTm in the body.
-        Field("header_time", f"{_HDR}/CreDt", Kind.ASCII, min_chars=20, max_chars=30),
-    )
-    fields = tuple(field._replace(at=f"{document}/{root}/{field.at}") for field in body)
-    return XmlSpec(
-        name=name,
-        root="FpsMsg",
-        namespaces={"": _ENVELOPE, _HDR: _HEAD, document: f"{_ISO}{name}"},
-        fields=header + fields,
-        source=_SOURCE,
-        ignore=(f"{_HDR}/Sgntr",),
-    )
-
-
-_SERVICE = f"{_HDR}/BizSvc"
-_TX = "CdtTrfTxInf"
-_CREATED = (Field("message_id", "GrpHdr/MsgId", Kind.ASCII), Field("created_ms", "GrpHdr/CreDtTm", Kind.DATE_TIME))
+_FPS: Final = Envelope(
+    root="FpsMsg",
+    namespace="urn:hkicl:fps:xsd:fps.envelope.01",
+    head="head.001.001.01",
+    # ISO NormalisedDateTime: UTC with a Z. Written by codec.header_time; what counts is CreDtTm in the body.
+    created=Field("header_time", "CreDt", Kind.ASCII, min_chars=20, max_chars=30),
+    member_chars_max=3,
+    source="rails.md A2 [x1]; ISO 20022 message definition",
+    below="FpsPylds/BizData",
+    first=(const("NbOfMsgs", "1"),),
+)
+_TX: Final = "CdtTrfTxInf"
 
 
 def _tx_id(at: str) -> Field:
@@ -106,7 +67,7 @@ def _tx_id(at: str) -> Field:
 def _address(role: str, at: str) -> tuple[Field, ...]:
     return (
         Field(f"{role}_account", f"{at}/Id/Othr/Id", Kind.TEXT, required=False, max_chars=ACCOUNT_CHARS_MAX),
-        _code(f"{role}_scheme", f"{at}/Id/Othr/SchmeNm/Prtry", SCHEMES, required=False),
+        code(f"{role}_scheme", f"{at}/Id/Othr/SchmeNm/Prtry", SCHEMES, required=False),
     )
 
 
@@ -114,36 +75,35 @@ def _email(role: str, at: str) -> Field:
     return Field(f"{role}_email", f"{at}/CtctDtls/EmailAdr", Kind.TEXT, required=False, max_chars=64)
 
 
-CREDIT_TRANSFER: Final = _message(
+CREDIT_TRANSFER: Final = _FPS.message(
     "pacs.008.001.06",
     "FIToFICstmrCdtTrf",
-    _const(_SERVICE, PAYMENT_SERVICE),
+    (PAYMENT_SERVICE,),
     (
-        *_CREATED,
-        _const("GrpHdr/NbOfTxs", "1"),
-        _const("GrpHdr/SttlmInf/SttlmMtd", "CLRG"),
-        _const("GrpHdr/SttlmInf/ClrSys/Prtry", HUB),
-        _text("end_to_end_id", f"{_TX}/PmtId/EndToEndId", 35),
+        const("GrpHdr/NbOfTxs", "1"),
+        const("GrpHdr/SttlmInf/SttlmMtd", "CLRG"),
+        const("GrpHdr/SttlmInf/ClrSys/Prtry", HUB),
+        text("end_to_end_id", f"{_TX}/PmtId/EndToEndId", 35),
         _tx_id(f"{_TX}/PmtId/TxId"),
-        _code("verify", f"{_TX}/PmtTpInf/LclInstrm/Prtry", VERIFY),
-        _code("category", f"{_TX}/PmtTpInf/CtgyPurp/Prtry", CATEGORIES),
-        _code("currency", f"{_TX}/IntrBkSttlmAmt/@Ccy", ("HKD", "CNY")),
+        code("verify", f"{_TX}/PmtTpInf/LclInstrm/Prtry", VERIFY),
+        code("category", f"{_TX}/PmtTpInf/CtgyPurp/Prtry", CATEGORIES),
+        code("currency", f"{_TX}/IntrBkSttlmAmt/@Ccy", ("HKD", "CNY")),
         Field("amount_minor", f"{_TX}/IntrBkSttlmAmt", Kind.AMOUNT),
-        _const(f"{_TX}/ChrgBr", "SLEV"),
-        _text("debtor_name", f"{_TX}/Dbtr/Nm", NAME_CHARS_MAX),
-        _text("debtor_document", f"{_TX}/Dbtr/Id/PrvtId/Othr/Id", 35, required=False),
-        _text("debtor_document_type", f"{_TX}/Dbtr/Id/PrvtId/Othr/SchmeNm/Prtry", 35, required=False),
-        _code("debtor_place", f"{_TX}/Dbtr/CtryOfRes", PLACES),
+        const(f"{_TX}/ChrgBr", "SLEV"),
+        text("debtor_name", f"{_TX}/Dbtr/Nm", NAME_CHARS_MAX),
+        text("debtor_document", f"{_TX}/Dbtr/Id/PrvtId/Othr/Id", 35, required=False),
+        text("debtor_document_type", f"{_TX}/Dbtr/Id/PrvtId/Othr/SchmeNm/Prtry", 35, required=False),
+        code("debtor_place", f"{_TX}/Dbtr/CtryOfRes", PLACES),
         _email("debtor", f"{_TX}/Dbtr"),
         *_address("debtor", f"{_TX}/DbtrAcct"),
-        _member("debtor_agent", f"{_TX}/DbtrAgt"),
-        _member("creditor_agent", f"{_TX}/CdtrAgt"),
-        _text("creditor_name", f"{_TX}/Cdtr/Nm", NAME_CHARS_MAX),
-        _code("creditor_place", f"{_TX}/Cdtr/CtryOfRes", PLACES),
+        _FPS.member("debtor_agent", f"{_TX}/DbtrAgt"),
+        _FPS.member("creditor_agent", f"{_TX}/CdtrAgt"),
+        text("creditor_name", f"{_TX}/Cdtr/Nm", NAME_CHARS_MAX),
+        code("creditor_place", f"{_TX}/Cdtr/CtryOfRes", PLACES),
         _email("creditor", f"{_TX}/Cdtr"),
         *_address("creditor", f"{_TX}/CdtrAcct"),
-        _text("purpose", f"{_TX}/Purp/Prtry", 35, required=False),
-        _text("remark", f"{_TX}/RmtInf/Ustrd", 140, required=False),
+        text("purpose", f"{_TX}/Purp/Prtry", 35, required=False),
+        text("remark", f"{_TX}/RmtInf/Ustrd", 140, required=False),
     ),
 )
 
@@ -181,18 +141,17 @@ class Transfer(NamedTuple):
     remark: str | None
 
 
-STATUS_REPORT: Final = _message(
+STATUS_REPORT: Final = _FPS.message(
     "pacs.002.001.08",
     "FIToFIPmtStsRpt",
-    _code("service", _SERVICE, (PAYMENT_SERVICE, ENQUIRY_SERVICE)),
+    (PAYMENT_SERVICE, ENQUIRY_SERVICE),
     (
-        *_CREATED,
         Field("original_message_id", "OrgnlGrpInfAndSts/OrgnlMsgId", Kind.ASCII),
-        _const("OrgnlGrpInfAndSts/OrgnlMsgNmId", CREDIT_TRANSFER.name),
+        const("OrgnlGrpInfAndSts/OrgnlMsgNmId", CREDIT_TRANSFER.name),
         _tx_id("TxInfAndSts/OrgnlTxId"),
-        _code("status", "TxInfAndSts/TxSts", STATUSES),
+        code("status", "TxInfAndSts/TxSts", STATUSES),
         Field("reason", "TxInfAndSts/StsRsnInf/Rsn/Prtry", Kind.ASCII, required=False),
-        _text("narrative", "TxInfAndSts/StsRsnInf/AddtlInf", 105, required=False),
+        text("narrative", "TxInfAndSts/StsRsnInf/AddtlInf", 105, required=False),
         Field("reference", "TxInfAndSts/ClrSysRef", Kind.ASCII, required=False),
     ),
 )
@@ -216,14 +175,13 @@ class StatusReport(NamedTuple):
     reference: str | None
 
 
-STATUS_REQUEST: Final = _message(
+STATUS_REQUEST: Final = _FPS.message(
     "pacs.028.001.01",
     "FIToFIPmtStsReq",
-    _const(_SERVICE, ENQUIRY_SERVICE),
+    (ENQUIRY_SERVICE,),
     (
-        *_CREATED,
         Field("original_message_id", "OrgnlGrpInf/OrgnlMsgId", Kind.ASCII),
-        _const("OrgnlGrpInf/OrgnlMsgNmId", CREDIT_TRANSFER.name),
+        const("OrgnlGrpInf/OrgnlMsgNmId", CREDIT_TRANSFER.name),
         _tx_id("TxInf/OrgnlTxId"),
     ),
 )

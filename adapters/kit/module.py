@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
-from switch.limits import RAIL_MESSAGE_VALID_MS
+from switch.limits import CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_VALID_MS
 from switch.ports import Rail
 
 __all__ = ["RailModule", "RailOptions", "Simulator", "SimulatorOptions"]
@@ -22,6 +22,7 @@ class RailOptions(NamedTuple):
     connections: int = 2
     signing: bool = True  # False only for load tests; `bayswitch config show` says so
     message_valid_ms: int = RAIL_MESSAGE_VALID_MS
+    clock_skew_ms: int = CLOCK_SKEW_MS_MAX  # how far the rail's clock may be behind ours
 
 
 class SimulatorOptions(NamedTuple):

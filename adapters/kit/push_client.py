@@ -32,6 +32,7 @@ class PushRail(Generic[T]):
         self._codec = codec
         self._institution = options.institution
         self._valid_ms = options.message_valid_ms
+        self._skew_ms = options.clock_skew_ms
         self._now_ms = now_ms
         self._desk = InboundDesk(name)
         # Enquiries have ids of their own: a process, then a count.
@@ -73,7 +74,7 @@ class PushRail(Generic[T]):
     async def abort(self, hold: Hold, budget_ms: int) -> Enquiry:
         """As ports.Rail. A push rail has no cancel: what keeps the payment unpaid is the age of its message."""
         asked_ms = self._now_ms()  # before we ask: what comes meanwhile must be too old already
-        return certain(await self.enquire(hold, budget_ms), hold, asked_ms, self._valid_ms)
+        return certain(await self.enquire(hold, budget_ms), hold, asked_ms, self._valid_ms, self._skew_ms)
 
     def listen(self, handler: InboundHandler) -> None:
         """As ports.Rail."""

@@ -7,15 +7,13 @@ prepared. A repeat is the same bytes, and once the hold is older than the rail t
 import re
 from typing import Final
 
+from adapters.kit.iso_transfer import CreditTransfer, answer_to, instruction_from, placed, to_hub
 from adapters.kit.push_codec import ACCEPTED, FORMAT, REFUSED, ack_of, code_of, enquiry_of
 from adapters.mofps import rules, spec
 from adapters.mofps.spec import ENQUIRY_SERVICE, HUB, PAYMENT_SERVICE, StatusReport, StatusRequest, Transfer
-from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
-from switch.domain.money import Money
-from switch.domain.party import Party, Place
 from switch.domain.payment import Hold, Payment, State
-from switch.errors import CodecError, RailRejected, RailSilent
+from switch.errors import CodecError, RailRejected
 from switch.ports import Enquiry, RailAck
 
 __all__ = [
@@ -36,10 +34,8 @@ __all__ = [
     "transfer_of",
 ]
 
-_SERVICE: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*</[^>]*>\s*<[^>]*BizSvc>\s*([A-Z0-9]{1,35})\s*<")
 UETR_BYTES: Final = rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _ORIGINAL: Final = re.compile(rb"OrgnlUETR>\s*(" + UETR_BYTES + rb")\s*<")
-_TRANSFER: Final = spec.CREDIT_TRANSFER.name.encode("ascii")
 
 
 # --- a look without reading ------------------------------------------------------------------------------------------
@@ -58,40 +54,14 @@ def correlate(payload: bytes) -> str | None:
 
     Raises CodecError when the message says neither. Only a place to put it: it is checked as a whole when it is read.
     """
-    service = _SERVICE.search(payload)
-    if service is None:
-        raise CodecError("BizMsg", "UNCORRELATED")
-    if service[1] == _TRANSFER:
-        return None
-    original = _ORIGINAL.search(payload, service.end())
-    if original is None:
-        raise CodecError("BizMsg", "UNCORRELATED")
-    return (service[2] + original[1]).decode("ascii")
+    place = placed(payload, _ORIGINAL)
+    return place and place[0] + place[1]
 
 
 # --- the switch asks -------------------------------------------------------------------------------------------------
 def transfer_of(hold: Hold, institution: str) -> Transfer:
     """The transfer a hold stands for. Raises RailRejected: an asset or an address that this rail does not carry."""
-    instruction = hold.instruction
-    credit, creditor = instruction.credit, instruction.creditor
-    if rules.ASSETS.get(credit.asset.iso) is not credit.asset:
-        raise RailRejected("CURRENCY_NOT_ACCEPTED", "AM03")
-    if creditor.account.scheme not in rules.PAYABLE:
-        raise RailRejected("RAIL_FORMAT", FORMAT)
-    return make_transfer(
-        sender=institution,
-        receiver=HUB,
-        uetr=instruction.uetr,
-        created_ms=hold.prepared_time_ms,
-        end_to_end_id=instruction.end_to_end_id,
-        money=credit,
-        debtor=instruction.debtor._replace(document=None),  # this rail does not need it
-        debtor_agent=institution,
-        creditor=creditor,
-        creditor_agent=instruction.creditor_agent or HUB,
-        purpose=instruction.purpose,
-        remark=instruction.remark,
-    )
+    return make_transfer(to_hub(hold, institution, HUB, rules.ASSETS, rules.PAYABLE))
 
 
 def encode_transfer(hold: Hold, institution: str) -> bytes:
@@ -129,13 +99,11 @@ def read_enquiry(payload: bytes, uetr: str) -> Enquiry:
 
 
 def _report_about(payload: bytes, service: str, uetr: str) -> StatusReport:
-    try:
-        answer = spec.report_codec.read(payload)
-    except CodecError as error:
-        raise RailSilent(f"unreadable answer: {error}") from error
-    if answer.service != service or answer.uetr != uetr:
-        raise RailSilent("the answer is to another question")
-    return answer
+    return answer_to(spec.report_codec.read, payload, _about, service, uetr)
+
+
+def _about(answer: StatusReport) -> tuple[str, str]:
+    return answer.service, answer.uetr
 
 
 # --- the switch is asked ---------------------------------------------------------------------------------------------
@@ -145,36 +113,13 @@ def read_transfer(payload: bytes) -> Transfer:
 
 
 def instruction_of(transfer: Transfer) -> Instruction:
-    """A payment from a bank in Macau. `participant` is the debtor agent's code: who settles it, routing knows.
-
-    The payee gets what was sent, in the asset that was sent; a conversion is the engine's. The request_id is the UETR,
-    so the rail's repeat is our repeat. Raises CodecError: half an address, or an unknown document type.
-    """
-    money = Money(rules.ASSETS[transfer.currency], transfer.amount_minor)
-    document = None
-    if transfer.debtor_document is not None:
-        kind = DocumentType.__members__.get(transfer.debtor_document_type or "")
-        if kind is None:
-            raise CodecError("Dbtr/Id/PrvtId/Othr/SchmeNm/Prtry", "CODE")
-        document = Document(kind, transfer.debtor_document)
+    """A payment from a bank in Macau. Raises CodecError: half an address, or an unknown document type."""
     debtor = rules.account_of("DbtrAcct", transfer.debtor_account, transfer.debtor_proxy_type, transfer.debtor_proxy)
     creditor = rules.account_of(
         "CdtrAcct", transfer.creditor_account, transfer.creditor_proxy_type, transfer.creditor_proxy
     )
-    return Instruction(
-        participant=transfer.debtor_agent,
-        request_id=transfer.uetr,
-        uetr=transfer.uetr,
-        end_to_end_id=transfer.end_to_end_id,
-        debit=money,
-        credit=money,
-        debtor=Party(transfer.debtor_name, Place[transfer.debtor_place], debtor, document),
-        creditor=Party(transfer.creditor_name, Place[transfer.creditor_place], creditor),
-        creditor_agent="",  # the payee's own agent lies behind us
-        purpose=rules.purpose_of(transfer.purpose_code, transfer.purpose_word),
-        remark=transfer.remark or "",
-        quote_id="",
-    )
+    purpose = rules.purpose_of(transfer.purpose_code, transfer.purpose_word)
+    return instruction_from(transfer, transfer.uetr, rules.ASSETS, debtor, creditor, purpose)
 
 
 def answer_inbound(transfer: Transfer, payment: Payment, institution: str, now_ms: int) -> bytes:
@@ -192,37 +137,23 @@ def refuse_inbound(transfer: Transfer, code: str, institution: str, now_ms: int)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
-def make_transfer(
-    *,
-    sender: str,
-    receiver: str,
-    uetr: str,
-    created_ms: int,
-    end_to_end_id: str,
-    money: Money,
-    debtor: Party,
-    debtor_agent: str,
-    creditor: Party,
-    creditor_agent: str,
-    purpose: str,
-    remark: str,
-) -> Transfer:
+def make_transfer(made: CreditTransfer) -> Transfer:
     """A transfer in either direction."""
-    message_id = _message_id(uetr)
+    message_id, debtor, creditor = _message_id(made.uetr), made.debtor, made.creditor
     debtor_account, debtor_proxy_type, debtor_proxy = rules.address_of(debtor.account)
     creditor_account, creditor_proxy_type, creditor_proxy = rules.address_of(creditor.account)
-    purpose_code, purpose_word = rules.purpose_words(purpose)
+    purpose_code, purpose_word = rules.purpose_words(made.purpose)
     return Transfer(
-        sender=sender,
-        receiver=receiver,
+        sender=made.sender,
+        receiver=made.receiver,
         header_id=message_id,
-        header_ms=created_ms,
+        header_ms=made.created_ms,
         message_id=message_id,
-        created_ms=created_ms,
-        end_to_end_id=end_to_end_id,
-        uetr=uetr,
-        currency=money.asset.iso,
-        amount_minor=money.amount_minor,
+        created_ms=made.created_ms,
+        end_to_end_id=made.end_to_end_id,
+        uetr=made.uetr,
+        currency=made.money.asset.iso,
+        amount_minor=made.money.amount_minor,
         debtor_name=debtor.name,
         debtor_document=debtor.document.number if debtor.document else None,
         debtor_document_type=debtor.document.type.name if debtor.document else None,
@@ -230,8 +161,8 @@ def make_transfer(
         debtor_account=debtor_account,
         debtor_proxy_type=debtor_proxy_type,
         debtor_proxy=debtor_proxy,
-        debtor_agent=debtor_agent,
-        creditor_agent=creditor_agent,
+        debtor_agent=made.debtor_agent,
+        creditor_agent=made.creditor_agent,
         creditor_name=creditor.name,
         creditor_place=creditor.place.name,
         creditor_account=creditor_account,
@@ -239,7 +170,7 @@ def make_transfer(
         creditor_proxy=creditor_proxy,
         purpose_code=purpose_code,
         purpose_word=purpose_word,
-        remark=remark or None,
+        remark=made.remark or None,
     )
 
 

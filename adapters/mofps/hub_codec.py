@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from adapters.kit.books import PaymentStatus
+from adapters.kit.iso_transfer import to_switch
 from adapters.kit.push_codec import ACCEPTED, REFUSED, Answer, Debit, Order, Question, Told, answer_of, body_of, kind_of
 from adapters.mofps import rules
 from adapters.mofps.codec import UETR_BYTES, make_transfer, report
@@ -19,9 +20,7 @@ from adapters.mofps.spec import (
     request_codec,
     transfer_codec,
 )
-from switch.domain.document import Document, DocumentType
-from switch.domain.money import Money
-from switch.domain.party import Account, Party, Place, Scheme
+from switch.domain.party import Place
 
 __all__ = ["read_message", "tell_asker", "tell_payer", "transfer_seen", "transfer_to_switch", "write_transfer"]
 
@@ -87,23 +86,7 @@ def _told(told: Told, service: str, institution: str) -> bytes:
 
 def transfer_to_switch(debit: Debit, institution: str) -> Transfer:
     """A payment of a bank in Macau to somebody behind the switch."""
-    kind, _, number = debit.account.document.partition(":")
-    document = Document(DocumentType[kind], number) if number else None
-    payer = Account(Scheme.ACCOUNT, debit.account.number)
-    return make_transfer(
-        sender=HUB,
-        receiver=institution,
-        uetr=debit.uetr,
-        created_ms=debit.created_ms,
-        end_to_end_id=debit.end_to_end_id,
-        money=Money(debit.asset, debit.amount_minor),
-        debtor=Party(debit.account.holder, Place.MO, payer, document),
-        debtor_agent=debit.account.institution,
-        creditor=Party(debit.name, debit.place, Account(debit.scheme, debit.address)),
-        creditor_agent=institution,
-        purpose=debit.purpose,
-        remark=debit.remark,
-    )
+    return make_transfer(to_switch(debit, institution, HUB, Place.MO))
 
 
 def write_transfer(transfer: Transfer) -> bytes:

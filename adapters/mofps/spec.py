@@ -13,8 +13,9 @@ The signature (AppHdr/Sgntr, XML-DSig) has its place: it is passed over when rea
 
 from typing import Final, NamedTuple
 
+from adapters.kit.iso_spec import Envelope, code, const, text
 from adapters.mofps.rules import ASSETS, PROXY_CODE, PURPOSE_CODE
-from adapters.wire import Field, Kind, XmlCodec, XmlSpec
+from adapters.wire import Field, Kind, XmlCodec
 from switch.limits import ACCOUNT_CHARS_MAX, NAME_CHARS_MAX, REMARK_CHARS_MAX
 
 __all__ = [
@@ -38,92 +39,52 @@ ENQUIRY_SERVICE: Final = "STATUSENQUIRY"
 STATUSES: Final = ("ACSC", "ACSP", "PDNG", "RJCT")
 PLACES: Final = ("HK", "MO", "CN")
 
-_ENVELOPE: Final = "urn:bayswitch:mofps:envelope.01"
-_ISO: Final = "urn:iso:std:iso:20022:tech:xsd:"
-_SOURCE: Final = "ours (rails.md B1: not public); ISO 20022 message definition"
-
-
-def _text(name: str, at: str, max_chars: int, *, required: bool = True) -> Field:
-    return Field(name, at, Kind.TEXT, required=required, max_chars=max_chars)
-
-
-def _const(at: str, value: str) -> Field:
-    return Field("", at, Kind.ASCII, const=value)
-
-
-def _code(name: str, at: str, codes: tuple[str, ...], *, required: bool = True) -> Field:
-    return Field(name, at, Kind.CODE, required=required, codes=codes)
-
-
-def _member(name: str, at: str) -> Field:
-    """A participant's three digits, or the hub."""
-    return Field(name, f"{at}/FinInstnId/ClrSysMmbId/MmbId", Kind.ASCII, min_chars=3, max_chars=4)
-
-
-def _message(name: str, root: str, service: Field, body: tuple[Field, ...]) -> XmlSpec:
-    """One message in its envelope. `body` stands below `root`, which stands below Document."""
-    header = (
-        _member("sender", "AppHdr/Fr/FIId"),
-        _member("receiver", "AppHdr/To/FIId"),
-        Field("header_id", "AppHdr/BizMsgIdr", Kind.ASCII),
-        _const("AppHdr/MsgDefIdr", name),
-        service,
-        Field("header_ms", "AppHdr/CreDt", Kind.DATE_TIME),
-    )
-    created = (
-        Field("message_id", "GrpHdr/MsgId", Kind.ASCII),
-        Field("created_ms", "GrpHdr/CreDtTm", Kind.DATE_TIME),
-    )
-    fields = tuple(field._replace(at=f"Document/{root}/{field.at}") for field in created + body)
-    return XmlSpec(
-        name=name,
-        root="BizMsg",
-        namespaces={"": _ENVELOPE, "AppHdr": f"{_ISO}head.001.001.02", "Document": f"{_ISO}{name}"},
-        fields=header + fields,
-        source=_SOURCE,
-        ignore=("AppHdr/Sgntr",),
-    )
-
-
-_SERVICE: Final = "AppHdr/BizSvc"
+_EASY: Final = Envelope(
+    root="BizMsg",
+    namespace="urn:bayswitch:mofps:envelope.01",
+    head="head.001.001.02",
+    created=Field("header_ms", "CreDt", Kind.DATE_TIME),
+    member_chars_max=4,
+    source="ours (rails.md B1: not public); ISO 20022 message definition",
+)
 _TX: Final = "CdtTrfTxInf"
 
 
 def _address(role: str, at: str) -> tuple[Field, ...]:
     """An account number, or NOTPROVIDED beside a proxy."""
     return (
-        _text(f"{role}_account", f"{at}/Id/Othr/Id", 34),  # ISO Max34Text
-        _code(f"{role}_proxy_type", f"{at}/Prxy/Tp/Prtry", tuple(PROXY_CODE.values()), required=False),
-        _text(f"{role}_proxy", f"{at}/Prxy/Id", ACCOUNT_CHARS_MAX, required=False),
+        text(f"{role}_account", f"{at}/Id/Othr/Id", 34),  # ISO Max34Text
+        code(f"{role}_proxy_type", f"{at}/Prxy/Tp/Prtry", tuple(PROXY_CODE.values()), required=False),
+        text(f"{role}_proxy", f"{at}/Prxy/Id", ACCOUNT_CHARS_MAX, required=False),
     )
 
 
-CREDIT_TRANSFER: Final = _message(
+CREDIT_TRANSFER: Final = _EASY.message(
     "pacs.008.001.08",
     "FIToFICstmrCdtTrf",
-    _const(_SERVICE, PAYMENT_SERVICE),
+    (PAYMENT_SERVICE,),
     (
-        _const("GrpHdr/NbOfTxs", "1"),
-        _const("GrpHdr/SttlmInf/SttlmMtd", "CLRG"),
-        _const("GrpHdr/SttlmInf/ClrSys/Prtry", HUB),
-        _text("end_to_end_id", f"{_TX}/PmtId/EndToEndId", 35),
+        const("GrpHdr/NbOfTxs", "1"),
+        const("GrpHdr/SttlmInf/SttlmMtd", "CLRG"),
+        const("GrpHdr/SttlmInf/ClrSys/Prtry", HUB),
+        text("end_to_end_id", f"{_TX}/PmtId/EndToEndId", 35),
         Field("uetr", f"{_TX}/PmtId/UETR", Kind.UETR),
-        _code("currency", f"{_TX}/IntrBkSttlmAmt/@Ccy", tuple(ASSETS)),
+        code("currency", f"{_TX}/IntrBkSttlmAmt/@Ccy", tuple(ASSETS)),
         Field("amount_minor", f"{_TX}/IntrBkSttlmAmt", Kind.AMOUNT),
-        _const(f"{_TX}/ChrgBr", "SLEV"),
-        _text("debtor_name", f"{_TX}/Dbtr/Nm", NAME_CHARS_MAX),
-        _text("debtor_document", f"{_TX}/Dbtr/Id/PrvtId/Othr/Id", 35, required=False),
-        _text("debtor_document_type", f"{_TX}/Dbtr/Id/PrvtId/Othr/SchmeNm/Prtry", 35, required=False),
-        _code("debtor_place", f"{_TX}/Dbtr/CtryOfRes", PLACES),
+        const(f"{_TX}/ChrgBr", "SLEV"),
+        text("debtor_name", f"{_TX}/Dbtr/Nm", NAME_CHARS_MAX),
+        text("debtor_document", f"{_TX}/Dbtr/Id/PrvtId/Othr/Id", 35, required=False),
+        text("debtor_document_type", f"{_TX}/Dbtr/Id/PrvtId/Othr/SchmeNm/Prtry", 35, required=False),
+        code("debtor_place", f"{_TX}/Dbtr/CtryOfRes", PLACES),
         *_address("debtor", f"{_TX}/DbtrAcct"),
-        _member("debtor_agent", f"{_TX}/DbtrAgt"),
-        _member("creditor_agent", f"{_TX}/CdtrAgt"),
-        _text("creditor_name", f"{_TX}/Cdtr/Nm", NAME_CHARS_MAX),
-        _code("creditor_place", f"{_TX}/Cdtr/CtryOfRes", PLACES),
+        _EASY.member("debtor_agent", f"{_TX}/DbtrAgt"),
+        _EASY.member("creditor_agent", f"{_TX}/CdtrAgt"),
+        text("creditor_name", f"{_TX}/Cdtr/Nm", NAME_CHARS_MAX),
+        code("creditor_place", f"{_TX}/Cdtr/CtryOfRes", PLACES),
         *_address("creditor", f"{_TX}/CdtrAcct"),
-        _code("purpose_code", f"{_TX}/Purp/Cd", tuple(PURPOSE_CODE.values()), required=False),
-        _text("purpose_word", f"{_TX}/Purp/Prtry", 35, required=False),
-        _text("remark", f"{_TX}/RmtInf/Ustrd", REMARK_CHARS_MAX, required=False),
+        code("purpose_code", f"{_TX}/Purp/Cd", tuple(PURPOSE_CODE.values()), required=False),
+        text("purpose_word", f"{_TX}/Purp/Prtry", 35, required=False),
+        text("remark", f"{_TX}/RmtInf/Ustrd", REMARK_CHARS_MAX, required=False),
     ),
 )
 
@@ -160,15 +121,15 @@ class Transfer(NamedTuple):
     remark: str | None
 
 
-STATUS_REPORT: Final = _message(
+STATUS_REPORT: Final = _EASY.message(
     "pacs.002.001.10",
     "FIToFIPmtStsRpt",
-    _code("service", _SERVICE, (PAYMENT_SERVICE, ENQUIRY_SERVICE)),
+    (PAYMENT_SERVICE, ENQUIRY_SERVICE),
     (
         Field("original_message_id", "OrgnlGrpInfAndSts/OrgnlMsgId", Kind.ASCII),
-        _const("OrgnlGrpInfAndSts/OrgnlMsgNmId", CREDIT_TRANSFER.name),
+        const("OrgnlGrpInfAndSts/OrgnlMsgNmId", CREDIT_TRANSFER.name),
         Field("uetr", "TxInfAndSts/OrgnlUETR", Kind.UETR),
-        _code("status", "TxInfAndSts/TxSts", STATUSES),
+        code("status", "TxInfAndSts/TxSts", STATUSES),
         Field("reason", "TxInfAndSts/StsRsnInf/Rsn/Cd", Kind.ASCII, required=False, max_chars=4),
         Field("reference", "TxInfAndSts/ClrSysRef", Kind.ASCII, required=False),
     ),
@@ -192,13 +153,13 @@ class StatusReport(NamedTuple):
     reference: str | None
 
 
-STATUS_REQUEST: Final = _message(
+STATUS_REQUEST: Final = _EASY.message(
     "pacs.028.001.03",
     "FIToFIPmtStsReq",
-    _const(_SERVICE, ENQUIRY_SERVICE),
+    (ENQUIRY_SERVICE,),
     (
         Field("original_message_id", "OrgnlGrpInf/OrgnlMsgId", Kind.ASCII),
-        _const("OrgnlGrpInf/OrgnlMsgNmId", CREDIT_TRANSFER.name),
+        const("OrgnlGrpInf/OrgnlMsgNmId", CREDIT_TRANSFER.name),
         Field("uetr", "TxInf/OrgnlUETR", Kind.UETR),
     ),
 )

@@ -56,6 +56,8 @@ class CallFailed(Exception):
         self.exit_code = _EXIT_CODES.get(self.code, _REFUSED)
         said = (error.details() or "").removeprefix(f"{self.reason}: ")
         figures = ", ".join(f"{key} {value}" for key, value in sorted(self.figures.items()))
+        if self.reason == "CALLER_UNKNOWN":
+            said += " (bayswitch --as PARTICIPANT, or --tls-cert and --tls-key)"
         field = f"field {self.field}" if self.field else ""
         super().__init__(
             f"{self.code.name} {self.reason}".strip() + "".join(f": {part}" for part in (field, said, figures) if part)

@@ -244,7 +244,7 @@ def check_route(
     to_place: Place,
     credit: Annotated[str, typer.Option(help="asset the payee gets; empty = every one")] = "",
     agent: Agent = "",
-    papers: Papers = "",
+    papers: Annotated[str, typer.Option(help="payer's document as TYPE, or TYPE:NUMBER to see what is left")] = "",
     purpose: Purpose = "",
     json: Json = False,
 ) -> None:
@@ -261,7 +261,7 @@ def check_route(
         creditor_scheme=values.scheme(scheme),
         creditor_agent=agent,
         debit_amount_minor=amount_minor,
-        debtor_document=values.document(papers),
+        debtor_document=values.document(papers, number_needed=False),
         purpose=purpose,
     )
     with connect(target()) as client:
@@ -276,17 +276,21 @@ def check_route(
     sys.exit(0 if any(option.allowed for option in options) else 1)
 
 
+def _limit_text(limit: Any) -> str:
+    most = f"{limit.currency} {format_amount(limit.currency, limit.max_minor)} per {limit.period.lower()}"
+    if not limit.HasField("left_minor"):
+        return f"{most} ({limit.id})"
+    left = format_amount(limit.currency, limit.left_minor)
+    return f"{most} ({limit.id}; left {left}, anew {limit.reset_time.ToJsonString()})"
+
+
 def _show_option(asset: str, option: Any) -> None:
     verdict = "open now" if option.allowed else f"not now: {option.reason}"
     say(f"{option.corridor}  {asset} -> {option.credit_asset}  by {option.rail}  {verdict}")
-    limits = [
-        f"{limit.currency} {format_amount(limit.currency, limit.max_minor)} per {limit.period.lower()} ({limit.id})"
-        for limit in option.limits
-    ]
     facts = {
         "opens": "" if option.allowed else option.open_time.ToJsonString(),
         "at most": money_text(asset, option.txn_max_minor) + " a payment" if option.txn_max_minor else "",
-        "limits": ", ".join(limits),
+        "limits": ", ".join(map(_limit_text, option.limits)),
         "quote": "needed" if option.quote_required else "",
         "papers": ", ".join(values.document_name(number) for number in option.papers),
         "purposes": ", ".join(option.purposes),

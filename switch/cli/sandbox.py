@@ -65,6 +65,7 @@ class Sandbox:
         """The rails side by side, then the switch. Raises NotReady with what a part printed."""
         with ThreadPoolExecutor(len(RAILS)) as pool:
             list(pool.map(self._start_rail, RAILS))
+        self.rails = {name: self.rails[name] for name in RAILS}
         self.start_switch()
 
     def start_switch(self) -> None:

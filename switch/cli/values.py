@@ -75,12 +75,12 @@ def state(text: str) -> payment_pb2.PaymentState:
     return found
 
 
-def document(text: str) -> common_pb2.Document | None:
+def document(text: str, *, number_needed: bool = True) -> common_pb2.Document | None:
     """'HKID:A123456(3)' -> Document; '' -> None. The number is not echoed."""
     if not text:
         return None
-    kind, colon, number = text.partition(":")
-    if not (colon and number):
+    kind, _, number = text.partition(":")
+    if number_needed and not number:
         raise typer.BadParameter("papers are TYPE:NUMBER, e.g. HKID:A123456(3)")
     return common_pb2.Document(type=_number(common_pb2.DocumentType, _DOCUMENT, kind), number=number)
 

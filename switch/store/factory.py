@@ -25,8 +25,16 @@ class Store:
         self.quotes = Quotes(server, keys)
         self.participants = Participants(server, keys)
         self._server = server
+        self._keys = keys
         self.embedded = embedded  # None when the server is the caller's
         self._guard = asyncio.create_task(embedded.guard()) if embedded is not None else None
+
+    async def pin(self, setting: str, value: str) -> None:
+        """Write `value` down at first use of the store, and refuse another one ever after. Safe to repeat.
+
+        For what every switch on one store must have in common. Raises ConfigError, StoreUnavailable.
+        """
+        await _pin(self._server, self._keys, setting, value)
 
     async def close(self) -> None:
         """End what runs, close the links, and stop the server if it is ours. May be repeated."""
@@ -76,8 +84,12 @@ async def open_store(url: str, *, shards: int, durability: str, data_dir: Path, 
 
 async def _fix_layout(server: Server, keys: Keys) -> None:
     """Write layout and number of shards at first use; refuse another number later: every key depends on it."""
-    for field, ours in (("layout", LAYOUT), ("shards", str(keys.shards))):
-        await server.write("HSETNX", keys.meta, field, ours)
-        theirs = (await server.read("HGET", keys.meta, field)).decode()
-        if theirs != ours:
-            raise ConfigError(f"{field}: this store was first used with {theirs}, the setting says {ours}; set it back")
+    await _pin(server, keys, "layout", LAYOUT)
+    await _pin(server, keys, "shards", str(keys.shards))
+
+
+async def _pin(server: Server, keys: Keys, field: str, ours: str) -> None:
+    await server.write("HSETNX", keys.meta, field, ours)
+    theirs = (await server.read("HGET", keys.meta, field)).decode()
+    if theirs != ours:
+        raise ConfigError(f"{field}: this store was first used with {theirs}, the setting says {ours}; set it back")

@@ -19,7 +19,7 @@ slot of a cluster, and one script may touch them all. A namespace goes in front,
     quotedue  zset    quote by the time its provider's hold is looked at
     quoteheld hash    quote -> packed hold of the provider's headroom
     claim     hash    owner and attempts of a UETR, on the UETR's own shard; only when there are several shards
-    meta      hash    layout and number of shards, written once
+    meta      hash    layout, number of shards, and what else all switches must have in common; written once
 """
 
 from typing import Final

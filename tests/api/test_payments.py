@@ -55,6 +55,20 @@ async def test_a_repeat_is_the_same_bytes_and_says_so() -> None:
     assert len(api.world.near.asked["prepare"]) == 1
 
 
+async def test_one_payment_written_two_ways_is_one_payment() -> None:
+    """What is compared is what was meant: canonical values, defaults filled in."""
+    async with serving() as api:
+        request = submit_request()
+        first = await api.submit(request)
+        other = payment_pb2.SubmitPaymentRequest()
+        other.CopyFrom(request)
+        other.debtor.document.number = " a1234563"
+        other.debtor.name += " "
+        other.credit.CopyFrom(request.debit)
+        assert await api.submit(other) == first
+        assert len(api.world.near.asked["prepare"]) == 1
+
+
 async def test_a_hundred_copies_are_one_execution() -> None:
     async with serving() as api:
         alfa, request = api.caller(), submit_request()

@@ -8,7 +8,12 @@ from switch.domain.payment import Payment, State
 from switch.engine import RecoveryTimes
 from switch.engine.recovery import settle
 from switch.errors import RailSilent, RailUnavailable
-from switch.limits import ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX, ENQUIRY_BACKOFF_MS_MAX, ENQUIRY_FIRST_MS
+from switch.limits import (
+    ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX,
+    ENQUIRY_BACKOFF_MS_MAX,
+    ENQUIRY_FIRST_MS,
+    RAIL_PREPARE_MS_MAX,
+)
 from switch.ports import Enquiry, Outcome, RailAck
 from tests.fakes import NOON_MS, World, instruction, until
 
@@ -265,3 +270,18 @@ async def test_a_record_that_says_the_opposite_of_the_rail_is_cried_out(
     assert world.store.payments[uetr] == kept, "final is final"
     (record,) = [each for each in caplog.records if each.levelname == "CRITICAL"]
     assert uetr in record.getMessage()
+
+
+async def test_what_came_while_we_asked_is_not_too_old_for_the_rail() -> None:
+    """The age that counts is the one before the question: after "never seen" was true, our message may have arrived."""
+    world = World()
+    uetr = await in_doubt(world)
+    world.clock.advance(TOO_OLD_MS)
+    world.near.hold()
+    assert await world.recovery.look() == 1
+    await world.near.arrived()
+    world.clock.advance(RAIL_PREPARE_MS_MAX)
+    world.near.release()
+    await until(lambda: not world.recovery._asking)
+    assert not world.near.asked["abort"]
+    assert world.store.payments[uetr].state is State.IN_DOUBT

@@ -238,3 +238,11 @@ async def test_a_url_that_is_none_is_a_wrong_setting(url: str, tmp_path: Path) -
 async def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         await opened(f"unix://{tmp_path}/nobody.sock", tmp_path)
+
+
+async def test_what_all_switches_must_share_is_fixed_at_first_use(single: Store) -> None:
+    """Two keys of identities would count one person twice."""
+    await single.pin("identity_key", "5f3a")
+    await single.pin("identity_key", "5f3a")
+    with pytest.raises(ConfigError, match="identity_key: this store was first used with 5f3a"):
+        await single.pin("identity_key", "77aa")

@@ -17,7 +17,9 @@ SHARDS = 3
 @pytest.fixture
 async def sharded(valkey_cluster_url: str, tmp_path: Path) -> AsyncIterator[Store]:
     namespace = f"t{uuid.uuid4().hex[:12]}"
-    store = await open_store(valkey_cluster_url, shards=SHARDS, durability="fsync", data_dir=tmp_path, namespace=namespace)
+    store = await open_store(
+        valkey_cluster_url, shards=SHARDS, durability="fsync", data_dir=tmp_path, namespace=namespace
+    )
     try:
         yield store
     finally:

@@ -1,30 +1,51 @@
-"""One sandbox for all tests that leave it as they found it: real processes, over a Valkey of its own."""
+"""Two sandboxes for all tests that leave them as they found them: one over a Valkey of its own, one embedded."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.local.valkey import run_valkey
+from deploy.local.valkey import Valkey, run_valkey
 from switch.cli.sandbox import Sandbox, load_scenario
 from tests.system.support import Provider, payments_in
 
-MESSAGE_VALID_MS = 10_000  # longer than a rail is waited for: "never seen" is heard before it may be believed
+MESSAGE_VALID_MS = 9_000  # longer than a rail is waited for: "never seen" is heard before it may be believed
+
+SHORT_QUOTES = {"BAYSWITCH_QUOTE_MS": "5000"}  # an unused quote holds headroom until it expires: audits wait for it
+
+
+def _started(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Running, with participants and rates; at the end every part that still runs must end with 0."""
+    try:
+        sandbox.start()
+        sandbox.enrol(load_scenario())
+        yield sandbox
+    finally:
+        ended = sandbox.stop()
+    assert not any(ended.values()), ended
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """Started when first asked for, with signatures on; every part must end with 0."""
-    directory = tmp_path_factory.mktemp("sandbox")
-    with run_valkey(directory / "valkey") as server:
-        environment = {"BAYSWITCH_REDIS_URL": server.url, "BAYSWITCH_RAIL_MESSAGE_VALID_MS": str(MESSAGE_VALID_MS)}
-        sandbox = Sandbox(directory, environment)
-        try:
-            sandbox.start()
-            sandbox.enrol(load_scenario())
-            yield sandbox
-        finally:
-            ended = sandbox.stop()
-    assert not any(ended.values()), ended
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """The server under `running`; who stops it, starts it again."""
+    with run_valkey(tmp_path_factory.mktemp("system-valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory, store_server: Valkey) -> Iterator[Sandbox]:
+    """Signatures on; a message of ours is valid for MESSAGE_VALID_MS; unused quotes end soon."""
+    environment = {
+        "BAYSWITCH_REDIS_URL": store_server.url,
+        "BAYSWITCH_RAIL_MESSAGE_VALID_MS": str(MESSAGE_VALID_MS),
+        **SHORT_QUOTES,
+    }
+    yield from _started(Sandbox(tmp_path_factory.mktemp("sandbox"), environment))
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The default: the switch runs its own Valkey. Signatures off; unused quotes end soon."""
+    yield from _started(Sandbox(tmp_path_factory.mktemp("embedded-sandbox"), SHORT_QUOTES, signing=False))
 
 
 @pytest.fixture

@@ -8,17 +8,22 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from bayswitch.v1 import payment_pb2, payment_pb2_grpc, quote_pb2, quote_pb2_grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from bayswitch.v1 import payment_pb2, payment_pb2_grpc, quote_pb2, quote_pb2_grpc
 from switch.cli.demo import request_of
 
 __all__ = ["Load"]
 
 _STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
 _FINAL = ("COMMITTED", "ABORTED")
-_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+THINK_SECONDS = 0.02  # between two payments of one caller: leaves a small machine room to start what was killed
+AGAIN_SECONDS = 0.1
+# CANCELLED by the other side: a server that ends cancels what has come and was not looked at yet.
+_AGAIN = tuple(
+    getattr(grpc.StatusCode, name) for name in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED")
+)
 
 
 class Load:
@@ -46,13 +51,16 @@ class Load:
     async def _caller(self) -> None:
         # A channel of its own, that reconnects quickly: the switch is killed under it again and again.
         options = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200))
-        async with grpc.aio.insecure_channel(self._address, options=(*options, ("grpc.use_local_subchannel_pool", 1))) as channel:
+        async with grpc.aio.insecure_channel(
+            self._address, options=(*options, ("grpc.use_local_subchannel_pool", 1))
+        ) as channel:
             while not self._stopping:
                 step = self._random.choice(self._steps)
                 request = request_of(step)
                 if "credit" in step and not await self._priced(channel, step, request):
                     continue
                 await self._pay(channel, step["as"], request)
+                await asyncio.sleep(THINK_SECONDS)
 
     async def _priced(self, channel: grpc.aio.Channel, step: Mapping[str, Any], request: Any) -> bool:
         wanted = quote_pb2.CreateQuoteRequest(
@@ -67,6 +75,7 @@ class Load:
             quoted = (await stub.CreateQuote(wanted, timeout=5, metadata=_caller_of(step["as"]))).quote
         except grpc.aio.AioRpcError as error:
             self._must_be_passing(error)
+            await asyncio.sleep(AGAIN_SECONDS)
             return False  # an unused quote costs nothing; begin again
         request.quote_id = quoted.quote_id
         request.credit.CopyFrom(quoted.credit)
@@ -82,14 +91,14 @@ class Load:
                     self.refusals[_reason(error)] += 1
                     return
                 self.repeats += 1
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(AGAIN_SECONDS)
                 continue
             state = _STATE[answer.payment.state]
             if state in _FINAL:
                 told = self.answers.setdefault(request.uetr, state)
                 assert told == state, f"{request.uetr}: told {told}, then {state}"
                 return
-            await asyncio.sleep(0.1)  # PREPARED or IN_DOUBT: ask again with the same request_id
+            await asyncio.sleep(AGAIN_SECONDS)  # PREPARED or IN_DOUBT: ask again with the same request_id
 
     def _must_be_passing(self, error: grpc.aio.AioRpcError) -> None:
         assert error.code() in _AGAIN, f"{error.code()} {_reason(error)} {error.details()}"
@@ -107,5 +116,3 @@ def _reason(error: grpc.aio.AioRpcError) -> str:
         if detail.Unpack(info):
             return str(info.reason)
     return str(error.code().name)
-
-

@@ -18,7 +18,17 @@ from switch.cli.demo import price, request_of
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
 from switch.limits import PAGE_SIZE_MAX
 
-__all__ = ["RESOLVE_SECONDS_MAX", "STATE", "Provider", "Trouble", "audited", "committed", "payments_in", "step", "until"]
+__all__ = [
+    "RESOLVE_SECONDS_MAX",
+    "STATE",
+    "Provider",
+    "Trouble",
+    "audited",
+    "committed",
+    "payments_in",
+    "step",
+    "until",
+]
 
 STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
 RESOLVE_SECONDS_MAX = 30
@@ -42,7 +52,11 @@ class Trouble(NamedTuple):
         reason, field, figures, retry_ms = "", "", dict[str, str](), -1
         status = rpc_status.from_call(error)
         for detail in status.details if status else ():
-            info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+            info, bad, retry = (
+                error_details_pb2.ErrorInfo(),
+                error_details_pb2.BadRequest(),
+                error_details_pb2.RetryInfo(),
+            )
             if detail.Unpack(info):
                 assert info.domain == "bayswitch"
                 reason, figures = info.reason, dict(info.metadata)
@@ -145,7 +159,9 @@ def step(name: str, changes: str = "") -> dict[str, Any]:
         if value == "-":
             del at[last]
         else:
-            at[last] = int(value) if last == "level" else value.replace("_", " ") if last in ("name", "debit") else value
+            at[last] = (
+                int(value) if last == "level" else value.replace("_", " ") if last in ("name", "debit") else value
+            )
     return found
 
 

@@ -63,13 +63,17 @@ def test_a_master_is_lost(cluster: Cluster, tmp_path: Path) -> None:
 
 def _lose(provider: Any, master: Valkey, lost: int) -> dict[str, str]:
     """Kill one master for a while. What needs it is refused in time and later paid; everything else goes on."""
-    calls = [(provider(payer), _request(provider(payer), claim)) for payer in PAYERS for claim in range(3) for _ in range(5)]
+    calls = [
+        (provider(payer), _request(provider(payer), claim)) for payer in PAYERS for claim in range(3) for _ in range(5)
+    ]
     master.kill()
     try:
         with ThreadPoolExecutor(len(calls)) as pool:
             told = dict(zip((request.uetr for _, request in calls), pool.map(_submit, calls), strict=True))
         for payer, request in calls:
-            needs = master_of(dict(payer.metadata)["x-bayswitch-participant"]) == lost or master_of(request.uetr) == lost
+            needs = (
+                master_of(dict(payer.metadata)["x-bayswitch-participant"]) == lost or master_of(request.uetr) == lost
+            )
             assert told[request.uetr] == ("STORE_UNAVAILABLE" if needs else "COMMITTED")
         doubtful = _in_doubt(provider(PAYERS[(lost + 1) % 3]), (lost + 2) % 3)
     finally:

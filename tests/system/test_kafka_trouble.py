@@ -110,9 +110,5 @@ async def _more(load: Load) -> None:
 def _finals(sandbox: Sandbox) -> set[str]:
     """UETRs of every final payment in the switch's records."""
     with payments_in(sandbox) as provider:
-        found = [
-            payment
-            for row in load_scenario()["participant"]
-            for payment in provider(row["id"]).listed()
-        ]
+        found = [payment for row in load_scenario()["participant"] for payment in provider(row["id"]).listed()]
     return {payment.uetr for payment in found if STATE[payment.state] in ("COMMITTED", "ABORTED")}

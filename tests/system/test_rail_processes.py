@@ -84,5 +84,7 @@ async def test_every_promise_of_every_rail(parts: Mapping[str, Part], tmp_path: 
         "ecny": ecny(tmp_path / "ecny", signing=False),
     }
     assert set(holds) == set(RAILS)
-    checked = await asyncio.gather(*(check_rail(over(parts[name], name, keys_dir, make)) for name, make in holds.items()))
+    checked = await asyncio.gather(
+        *(check_rail(over(parts[name], name, keys_dir, make)) for name, make in holds.items())
+    )
     assert all(names == list(CHECKS) for names in checked)

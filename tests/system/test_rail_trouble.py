@@ -7,19 +7,17 @@ at once, so that the waiting is done once.
 import os
 import signal
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from bayswitch.v1 import payment_pb2
 
 from adapters import RAILS
-from switch.cli.sandbox import Sandbox, load_scenario
+from switch.cli.sandbox import Sandbox
 from switch.limits import RAIL_PREPARE_MS_MAX
 from tests.system.conftest import MESSAGE_VALID_MS
-from tests.system.support import STATE, Provider, audited, payments_in, step
+from tests.system.support import STATE, Provider, audited, committed, payments_in, step
 
 Providers = Callable[[str], Provider]
 CLOCK_SKEW_MS = 500  # of the sandbox
@@ -66,10 +64,34 @@ def marked(rail: str, account: str, holder: str) -> dict[str, Any]:
     return step(STEP_OF[rail], f"debit=HKD_10.00 creditor.account={account} creditor.name={holder}")
 
 
+LATE = step("unknown", "debit=HKD_10.00 creditor.account=+852-70000020 creditor.name=LOAD_000020")
+
+
+@pytest.fixture(scope="module")
+def frozen(embedded: Sandbox) -> Iterator[Future[Any]]:
+    """The answer to a payment over a rail that stands still meanwhile; the wait for it is shared with other waits."""
+
+    def pay() -> Any:
+        with payments_in(embedded) as provider:
+            payer = provider("HKWALLET")
+            request = payer.request(LATE)
+            os.kill(embedded.rails["hkfps"].pid, signal.SIGSTOP)
+            try:
+                answer = payer.submit(request)
+                assert payer.reserved() == {"HKD": 1000}
+            finally:
+                os.kill(embedded.rails["hkfps"].pid, signal.SIGCONT)
+            return answer
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(pay)
+
+
 def test_every_rail_shows_its_faults() -> None:
     assert {row[0] for row in ROWS} == set(RAILS)
 
 
+@pytest.mark.usefixtures("frozen")
 def test_in_doubt_until_the_rail_has_answered(provider: Providers, running: Sandbox) -> None:
     payer = provider("HKWALLET")
     assert payer.reserved() == {}
@@ -132,33 +154,18 @@ GOOD = {
 }
 
 
-def test_a_message_that_arrives_late_is_refused(tmp_path: Path) -> None:
-    """A rail stands still with our message in its socket, and wakes up when the message is too old: it is never paid."""
-    sandbox = Sandbox(tmp_path, signing=False)
-    try:
-        sandbox.start()
-        sandbox.enrol(load_scenario())
-        with payments_in(sandbox) as provider:
-            payer = provider("HKWALLET")
-            of = step("unknown", "debit=HKD_10.00 creditor.account=+852-70000020 creditor.name=LOAD_000020")
-            frozen = sandbox.rails["hkfps"].pid
-            os.kill(frozen, signal.SIGSTOP)
-            try:
-                answer = payer.submit(payer.request(of))
-                assert STATE[answer.state] == "IN_DOUBT"
-                assert payer.reserved() == {"HKD": 1000}
-                asked = payment_pb2.GetPaymentRequest(uetr=answer.uetr)
-                assert STATE[payer.call(payer.payments.GetPayment, asked).payment.state] == "IN_DOUBT"
-            finally:
-                os.kill(frozen, signal.SIGCONT)
-            ended = payer.ended(answer.uetr)
-            assert (STATE[ended.state], ended.reason) in (("ABORTED", "RAIL_EXPIRED"), ("ABORTED", "RAIL_NEVER_SAW_IT"))
-            assert payer.reserved() == {}
-            assert sandbox.control("hkfps", "paid", uetr=answer.uetr)["paid"] == []
-            # The rail saw it, read it, and refused it.
-            seen = [record for record in sandbox.control("hkfps", "payments")["payments"] if record[0] == answer.uetr]
-            assert [(status, bool(code)) for _, status, _, _, code in seen] == [("refused", True)]
-            assert STATE[payer.submit(payer.request(of)).state] == "COMMITTED"
-        audited(sandbox, {answer.uetr: "ABORTED"})
-    finally:
-        sandbox.stop()
+def test_a_message_that_arrives_late_is_refused(embedded: Sandbox, frozen: Future[Any]) -> None:
+    """A rail stood still with our message in its socket, and woke up when the message was too old: it is never paid."""
+    answer = frozen.result()
+    assert STATE[answer.state] == "IN_DOUBT"
+    with payments_in(embedded) as provider:
+        payer = provider("HKWALLET")
+        ended = payer.ended(answer.uetr)
+        assert (STATE[ended.state], ended.reason) in (("ABORTED", "RAIL_EXPIRED"), ("ABORTED", "RAIL_NEVER_SAW_IT"))
+        assert payer.reserved() == {}
+        assert embedded.control("hkfps", "paid", uetr=answer.uetr)["paid"] == []
+        # The rail saw it, read it, and refused it.
+        page = embedded.control("hkfps", "payments", count=10_000)["payments"]
+        assert [(status, bool(code)) for uetr, status, _, _, code in page if uetr == answer.uetr] == [("refused", True)]
+        committed(payer, LATE)
+    audited(embedded, {answer.uetr: "ABORTED"})

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from bayswitch.v1 import participant_pb2, payment_pb2, quote_pb2
 
 from deploy.local.valkey import Valkey, run_valkey
-from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
+from switch.cli.sandbox import OPERATOR, Sandbox
 from switch.errors import REASONS
 from switch.limits import STORE_CALL_MS_MAX
 from tests.system.support import STATE, Provider, audited, committed, payments_in, step, until
@@ -24,38 +24,34 @@ ANSWER_SECONDS_MAX = 3 * 2 * STORE_CALL_MS_MAX / 1000 + 1
 LOAD = "creditor.account=+852-70000030 creditor.name=LOAD_000030"
 
 
-@pytest.fixture
-def sandbox(tmp_path: Path, own_valkey: Valkey) -> Iterator[Sandbox]:
-    running = Sandbox(tmp_path, {"BAYSWITCH_REDIS_URL": own_valkey.url}, signing=False)
-    try:
-        running.start()
-        running.enrol(load_scenario())
-        yield running
-    finally:
-        running.stop()
+def test_a_store_that_stands_still(embedded: Sandbox) -> None:
+    """SIGSTOP: connections stay open and nothing answers."""
+    assert embedded.switch is not None
+    server = _server_of(embedded.switch.pid)
+    _outage(embedded, lambda: os.kill(server, signal.SIGSTOP), lambda: os.kill(server, signal.SIGCONT))
 
 
-def test_a_store_that_stands_still_and_one_that_dies(sandbox: Sandbox, own_valkey: Valkey) -> None:
-    """UNAVAILABLE with RetryInfo in time, to whatever was asked; afterwards the same requests go through, once."""
+def test_a_store_that_dies(running: Sandbox, store_server: Valkey) -> None:
+    _outage(running, store_server.kill, store_server.start)
+
+
+def _outage(sandbox: Sandbox, out: Callable[[], None], back: Callable[[], None]) -> None:
+    """UNAVAILABLE with RetryInfo in time, to whatever was asked; afterwards the same requests end, and nothing is amiss."""
     assert sandbox.switch is not None
-    began_with = sandbox.switch.pid
     with payments_in(sandbox) as provider:
         payer, operator = provider("HKWALLET"), provider(OPERATOR)
         known = committed(payer, step("unknown", LOAD))
-        answers = {known.uetr: "COMMITTED"}
-        for out, back in ((own_valkey.pause, own_valkey.resume), (own_valkey.kill, own_valkey.start)):
-            requests = [*(payer.request(step("unknown", LOAD)) for _ in range(20)), payer.request(step("hk-cn"))]
-            out()
-            try:
-                _all_unavailable(payer, operator, known.uetr, requests)
-            finally:
-                back()
-            # Without a restart, as soon as the store is there: what is new is paid, and the same request_ids end.
-            fresh = payer.request(step("unknown", LOAD))
-            _paid_in_the_end(payer, fresh)
-            answers |= {fresh.uetr: "COMMITTED", **_repeated(payer, requests)}
-        assert sandbox.switch.pid == began_with
-        assert sandbox.switch.process.poll() is None
+        requests = [*(payer.request(step("unknown", LOAD)) for _ in range(20)), payer.request(step("hk-mo"))]
+        out()
+        try:
+            _all_unavailable(payer, operator, known.uetr, requests)
+        finally:
+            back()
+        # Without a restart, as soon as the store is there: what is new is paid, and the same request_ids end.
+        fresh = payer.request(step("unknown", LOAD))
+        _paid_in_the_end(payer, fresh)
+        answers = {known.uetr: "COMMITTED", fresh.uetr: "COMMITTED", **_repeated(payer, requests)}
+    assert sandbox.switch.process.poll() is None
     audited(sandbox, answers)
 
 
@@ -104,25 +100,19 @@ def _paid_in_the_end(payer: Provider, request: Any) -> None:
     until(lambda: STATE[payer.submit(request).state] == "COMMITTED", "the same request is paid")
 
 
-def test_our_own_server_is_started_again(tmp_path: Path) -> None:
+def test_our_own_server_is_started_again(embedded: Sandbox) -> None:
     """The embedded default: its server dies alone, and payments go on by themselves with all that was acknowledged."""
-    sandbox = Sandbox(tmp_path, signing=False)
-    try:
-        sandbox.start()
-        sandbox.enrol(load_scenario())
-        assert sandbox.switch is not None
-        with payments_in(sandbox) as provider:
-            payer, answers = provider("HKWALLET"), {}
-            for _ in range(3):
-                request = payer.request(step("unknown", LOAD))
-                answers[committed(payer, step("unknown", LOAD)).uetr] = "COMMITTED"
-                os.kill(_server_of(sandbox.switch.pid), signal.SIGKILL)
-                _paid_in_the_end(payer, request)
-                answers[request.uetr] = "COMMITTED"
-        audited(sandbox, answers)
-        assert sandbox.switch.process.poll() is None
-    finally:
-        sandbox.stop()
+    assert embedded.switch is not None
+    with payments_in(embedded) as provider:
+        payer, answers = provider("HKWALLET"), {}
+        for _ in range(3):
+            request = payer.request(step("unknown", LOAD))
+            answers[committed(payer, step("unknown", LOAD)).uetr] = "COMMITTED"
+            os.kill(_server_of(embedded.switch.pid), signal.SIGKILL)
+            _paid_in_the_end(payer, request)
+            answers[request.uetr] = "COMMITTED"
+    audited(embedded, answers)
+    assert embedded.switch.process.poll() is None
 
 
 def _server_of(switch: int) -> int:
@@ -160,5 +150,3 @@ def test_a_weaker_store_than_promised(tmp_path: Path, row: list[str]) -> None:
     assert f"`{named} " in refused.stderr
     assert "BAYSWITCH_DURABILITY" in refused.stderr
     assert "Traceback" not in refused.stderr
-
-

@@ -129,7 +129,7 @@ async def test_a_uetr_is_refused_after_days(running: Sandbox, monkeypatch: pytes
             return super().now_ms() + 7 * DAY_MS
 
     monkeypatch.setattr(app, "SystemClock", NextWeek)
-    environment = {**running.environment, "BAYSWITCH_LISTEN_PORT": "0", "BAYSWITCH_DATA_DIR": str(tmp_path)}
+    environment = {**running.environment, "BAYSWITCH_LISTEN_PORT": "0"}
     settings, _ = load_settings(environment)
     switch = app.Switch(settings)
     await switch.start()
@@ -178,7 +178,9 @@ def test_a_rule_refuses_and_leaves_no_trace(provider: Providers, row: list[str])
     refused = payer.trouble(payer.payments.SubmitPayment, request)
     assert (refused.code, refused.reason, refused.retry_ms) == ("FAILED_PRECONDITION", reason, -1)
     assert refused.figures == dict(figure.split("=") for figure in figures)
-    assert payer.trouble(payer.payments.GetPayment, payment_pb2.GetPaymentRequest(uetr=request.uetr)).code == "NOT_FOUND"
+    assert (
+        payer.trouble(payer.payments.GetPayment, payment_pb2.GetPaymentRequest(uetr=request.uetr)).code == "NOT_FOUND"
+    )
 
 
 # counted per person and institution; each row has a person of its own: nothing depends on what was paid before
@@ -209,7 +211,11 @@ def test_a_wallet_tier_counts_the_wallets_day(provider: Providers) -> None:
     paid = [committed(payer, step("hk-ecny", "debit=HKD_2190.00")) for _ in range(2)]
     left = 500_000 - sum(payment.credit.amount_minor for payment in paid)
     refused = payer.trouble(payer.payments.SubmitPayment, payer.request(step("hk-ecny", "debit=HKD_2190.00")))
-    assert (refused.code, refused.reason, refused.figures["limit_id"]) == ("FAILED_PRECONDITION", "DAY_LIMIT", "ecny_tier4.day")
+    assert (refused.code, refused.reason, refused.figures["limit_id"]) == (
+        "FAILED_PRECONDITION",
+        "DAY_LIMIT",
+        "ecny_tier4.day",
+    )
     assert (refused.figures["limit_minor"], refused.figures["left_minor"]) == ("500000", str(left))
     assert payer.reserved() == {}
 
@@ -252,9 +258,14 @@ def test_hours_and_rules_read_again(provider: Providers, running: Sandbox) -> No
     window = ("00:00", "00:01") if now.hour >= 12 else ("23:58", "23:59")
     assert running.switch is not None
     try:
-        hours.write_text(shut.replace("{}", 'id = "payment_connect_south"\nopen = "{}"\nclose = "{}"'.format(*window)), "utf-8")
+        hours.write_text(
+            shut.replace("{}", 'id = "payment_connect_south"\nopen = "{}"\nclose = "{}"'.format(*window)), "utf-8"
+        )
         running.switch.process.send_signal(signal.SIGHUP)
-        until(lambda: payer.trouble(payer.payments.SubmitPayment, request).reason == "OUT_OF_HOURS", "the rules are read again")
+        until(
+            lambda: payer.trouble(payer.payments.SubmitPayment, request).reason == "OUT_OF_HOURS",
+            "the rules are read again",
+        )
         refused = payer.trouble(payer.payments.SubmitPayment, request)
         assert (refused.code, refused.figures["open"], refused.figures["close"]) == ("FAILED_PRECONDITION", *window)
         assert refused.figures["opens"].endswith(f"T{window[0]}:00+08:00")

@@ -1,6 +1,5 @@
-"""FPS bytes: round trips, the ISO schemas, the captured messages, and the two twins on generated ones."""
+"""FPS bytes: round trips, the ISO schemas, answers, and the captured messages."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,18 @@ from hypothesis import strategies as st
 from pyiso20022.head.head_001_001_01 import AppHdr
 from pyiso20022.pacs import pacs_002_001_08, pacs_008_001_06, pacs_028_001_01
 
-from adapters.conformance import ended, hold_of
+from adapters.conformance import hold_of
 from adapters.hkfps import RAIL, codec, spec
-from adapters.kit.push_codec import ISO_REASONS, ack_of, code_of, enquiry_of
-from adapters.wire import XmlSpec
+from adapters.kit.push_codec import ack_of, enquiry_of
 from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money
 from switch.domain.party import Account, Party, Place, Scheme
 from switch.domain.payment import Hold
-from switch.errors import CodecError, RailRejected, RailSilent
+from switch.errors import CodecError, RailRejected
 from switch.limits import AMOUNT_MINOR_MAX
-from switch.ports import Enquiry, Outcome, RailAck
 from tests.adapters.hkfps.cases import instruction
-from tests.adapters.wire.agreement import assert_twins_agree
+from tests.adapters.push_cases import assert_golden, outcome_of, remarks, rows_of, texts, uetrs
 from tests.iso20022 import assert_valid, part
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -31,12 +28,7 @@ UETR = "7f3c2b1a-9d4e-4c6b-8a21-0f5e6d7c8b90"
 THEN = 1_795_000_000_123
 OURS = RAIL.institution
 
-_text = st.text(
-    st.characters(min_codepoint=0x20, max_codepoint=0x9FFF, exclude_categories=("Cc", "Cs", "Zs")), min_size=1
-)
-_uetrs = st.uuids(version=4).map(str)
-_names = _text.map(lambda text: text[:40])
-_remarks = st.one_of(st.just(""), _text.map(lambda text: text[:140]))
+_names = texts.map(lambda text: text[:40])
 
 
 @st.composite
@@ -54,12 +46,12 @@ def instructions(draw: st.DrawFn) -> Instruction:
             st.from_regex(r"[0-9-]{1,34}", fullmatch=True).map(lambda value: Account(Scheme.ACCOUNT, value)),
         )
     )
-    uetr = draw(_uetrs)
+    uetr = draw(uetrs)
     return Instruction(
-        OURS, uetr, uetr, draw(_text.map(lambda text: text[:35])), money, money,
+        OURS, uetr, uetr, draw(texts.map(lambda text: text[:35])), money, money,
         Party(draw(_names), draw(st.sampled_from(Place)), Account(Scheme.ALIPAY_USER, "2088000000000001")),
         Party(draw(_names), Place.HK, to), "", draw(st.sampled_from(["SALARY", "FAMILY_SUPPORT", "TUITION"])),
-        draw(_remarks), "",
+        draw(remarks), "",
     )  # fmt: skip
 
 
@@ -101,7 +93,7 @@ def test_what_fps_cannot_carry_is_refused_before_anything_is_sent() -> None:
         "an address of another rail": instruction(scheme=Scheme.WALLET_ID, value="0021234567890123"),
         "an agent that is no clearing code": instruction("12"),
     }
-    rows = [re.split(r"\s{2,}", line.strip()) for line in CANNOT_BE_CARRIED.splitlines()[2:] if line.strip()]
+    rows = rows_of(CANNOT_BE_CARRIED)
     assert {why for why, _, _ in rows} == set(made)
     for why, reason, code in rows:
         with pytest.raises(RailRejected) as refused:
@@ -135,14 +127,6 @@ def test_an_inbound_transfer_that_is_no_instruction_names_its_field(change: dict
     assert refused.value.path == path
 
 
-def test_a_signature_is_passed_over() -> None:
-    payload = codec.encode_transfer(_hold(instruction()), OURS)
-    signed = payload.replace(
-        b"</AppHdr>", b'<Sgntr><S xmlns="http://www.w3.org/2000/09/xmldsig#">AA==</S></Sgntr></AppHdr>'
-    )
-    assert codec.read_transfer(signed) == codec.read_transfer(payload)
-
-
 # --- answers ---------------------------------------------------------------------------------------------------------
 ANSWERS = """
 # service  status  reason  reference  to a payment                 to an enquiry
@@ -163,23 +147,9 @@ ANSWERS = """
 """
 
 
-def _outcome(call: Any) -> str:
-    try:
-        result = call()
-    except RailSilent:
-        return "silent"
-    except RailRejected as refused:
-        return refused.reason.name
-    if isinstance(result, RailAck):
-        return f"ack {result.rail_reference}"
-    assert isinstance(result, Enquiry)
-    assert (result.ack is not None) == (result.outcome is Outcome.DONE)
-    return result.outcome.name
-
-
-@pytest.mark.parametrize("row", [line for line in ANSWERS.splitlines()[2:] if line.strip()])
-def test_answers(row: str) -> None:
-    service, status, reason, reference, to_payment, to_enquiry = re.split(r"\s{2,}", row.strip())
+@pytest.mark.parametrize("row", rows_of(ANSWERS), ids=" ".join)
+def test_answers(row: list[str]) -> None:
+    service, status, reason, reference, to_payment, to_enquiry = row
     payload = codec.report(
         codec.tx_id_of(UETR),
         service,
@@ -194,36 +164,11 @@ def test_answers(row: str) -> None:
     assert_valid(part(payload, "AppHdr"), AppHdr)
     answer = codec.read_report(payload, service, UETR)
     if service == "PAYC01":
-        assert _outcome(lambda: ack_of(answer)) == to_payment
+        assert outcome_of(lambda: ack_of(answer)) == to_payment
     else:
-        assert _outcome(lambda: enquiry_of(answer)) == to_enquiry
+        assert outcome_of(lambda: enquiry_of(answer)) == to_enquiry
     interim = service == "PAYC01" and status in ("RCVD", "ACCP")
     assert codec.correlate(payload) == ("" if interim else service + codec.tx_id_of(UETR))
-
-
-def test_an_answer_to_another_question_is_silence() -> None:
-    payload = codec.report(codec.tx_id_of(UETR), "PAYC01", "RJCT", THEN, "FPS", OURS, reason="AG09")
-    with pytest.raises(RailSilent):
-        codec.read_report(payload, "PAYENQ", UETR)
-    with pytest.raises(RailSilent):
-        codec.read_report(payload, "PAYC01", "7f3c2b1a-9d4e-4c6b-8a21-0f5e6d7c8b91")
-    with pytest.raises(RailSilent):
-        codec.read_report(payload[:-9], "PAYC01", UETR)
-
-
-def test_every_reason_of_ours_can_answer_an_inbound_payment() -> None:
-    transfer = codec.transfer_of(_hold(instruction(uetr=UETR)), OURS)
-    for reason in ("", *set(ISO_REASONS.values())):
-        payment = ended(RAIL.name, instruction(uetr=UETR), reason)
-        answer = codec.read_report(codec.answer_inbound(transfer, payment, OURS, THEN), "PAYC01", UETR)
-        assert (answer.status, answer.reason) == (("RJCT", code_of(reason)) if reason else ("ACSC", None))
-
-
-def test_correlate_refuses_what_it_cannot_place() -> None:
-    assert codec.correlate(codec.encode_transfer(_hold(instruction()), OURS)) is None
-    for payload in (b"", b"<FpsMsg/>", b"<MsgDefIdr>pacs.002.001.08</MsgDefIdr><BizSvc>PAYC01</BizSvc>"):
-        with pytest.raises(CodecError):
-            codec.correlate(payload)
 
 
 # --- captured messages -----------------------------------------------------------------------------------------------
@@ -248,26 +193,8 @@ def _golden() -> dict[str, tuple[bytes, type[Any]]]:
 
 @pytest.mark.parametrize("name", sorted(_golden()))
 def test_golden_messages(name: str) -> None:
-    """The files are indented for people; the wire has no space between elements."""
-    payload, model = _golden()[name]
-    text = (GOLDEN / name).read_text("utf-8")
-    assert re.sub(r">\n\s*<", "><", text).strip().encode() == payload
-    assert_valid(part(payload, "Document"), model)
-    assert_valid(part(payload, "AppHdr"), AppHdr)
+    assert_golden(GOLDEN / name, *_golden()[name], AppHdr)
 
 
 def test_golden_has_no_other_files() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == set(_golden())
-
-
-# --- the twins -------------------------------------------------------------------------------------------------------
-TWINS = [  # 10^5 messages of this rail
-    (spec.CREDIT_TRANSFER, spec.Transfer, 25_000),
-    (spec.STATUS_REPORT, spec.StatusReport, 45_000),
-    (spec.STATUS_REQUEST, spec.StatusRequest, 30_000),
-]
-
-
-@pytest.mark.parametrize(("message", "record", "count"), TWINS, ids=[row[0].name for row in TWINS])
-def test_twins_agree(message: XmlSpec, record: type[Any], count: int) -> None:
-    assert_twins_agree(message, record, None, count)

@@ -1,6 +1,6 @@
-"""Easy Transfer bytes: round trips, the ISO schemas, the captured messages, and the two twins on generated ones."""
+"""Easy Transfer bytes: round trips, the ISO schemas, answers, and the captured messages."""
 
-import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,20 @@ from hypothesis import strategies as st
 from pyiso20022.head.head_001_001_02 import AppHdr
 from pyiso20022.pacs import pacs_002_001_10, pacs_008_001_08, pacs_028_001_03
 
-from adapters.conformance import ended, hold_of
+from adapters.conformance import hold_of
 from adapters.kit.books import Account as Held
 from adapters.kit.books import PaymentStatus
-from adapters.kit.push_codec import ISO_REASONS, Answer, Debit, Order, Question, Told, code_of
+from adapters.kit.push_codec import Answer, Debit, Order, Question, Told
 from adapters.mofps import RAIL, codec, hub_codec, rules, spec
-from adapters.wire import XmlSpec
 from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money
 from switch.domain.party import Account, Party, Place, Scheme
 from switch.domain.payment import Hold
-from switch.errors import CodecError, RailRejected, RailSilent
+from switch.errors import CodecError, RailRejected
 from switch.limits import AMOUNT_MINOR_MAX
-from switch.ports import Enquiry, Outcome, RailAck
 from tests.adapters.mofps.cases import LEONG, instruction
-from tests.adapters.wire.agreement import assert_twins_agree
+from tests.adapters.push_cases import assert_golden, outcome_of, remarks, rows_of, texts, uetrs
 from tests.iso20022 import assert_valid, part
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -33,12 +31,7 @@ UETR = "7f3c2b1a-9d4e-4c6b-8a21-0f5e6d7c8b90"
 THEN = 1_795_000_000_123
 OURS = RAIL.institution
 
-_text = st.text(
-    st.characters(min_codepoint=0x20, max_codepoint=0x9FFF, exclude_categories=("Cc", "Cs", "Zs")), min_size=1
-)
-_uetrs = st.uuids(version=4).map(str)
-_names = _text.map(lambda text: text[:140])
-_remarks = st.one_of(st.just(""), _text.map(lambda text: text[:140]))
+_names = texts.map(lambda text: text[:140])
 _numbers = st.from_regex(r"[0-9-]{1,34}", fullmatch=True)
 _fps_ids = st.from_regex(r"[0-9]{7}([0-9]{2})?", fullmatch=True)
 _purposes = st.sampled_from(["", "PERSONAL", "OTHER", *rules.PURPOSE_CODE])
@@ -61,11 +54,11 @@ _behind_us = st.one_of(
 def instructions(draw: st.DrawFn) -> Instruction:
     """What the routing may hand to Easy Transfer."""
     money = Money(draw(st.sampled_from([Asset.MOP, Asset.HKD])), draw(st.integers(1, AMOUNT_MINOR_MAX)))
-    uetr = draw(_uetrs)
+    uetr = draw(uetrs)
     return Instruction(
-        OURS, uetr, uetr, draw(_text.map(lambda text: text[:35])), money, money,
+        OURS, uetr, uetr, draw(texts.map(lambda text: text[:35])), money, money,
         Party(draw(_names), draw(st.sampled_from(Place)), draw(_behind_us)),
-        Party(draw(_names), Place.MO, draw(_own)), "", draw(_purposes), draw(_remarks), "",
+        Party(draw(_names), Place.MO, draw(_own)), "", draw(_purposes), draw(remarks), "",
     )  # fmt: skip
 
 
@@ -127,7 +120,7 @@ def test_what_the_rail_cannot_carry_is_refused_before_anything_is_sent() -> None
         "a payer by a shown code": instruction()._replace(debtor=by_code),
         "an agent that is no code": instruction("12"),
     }
-    rows = [re.split(r"\s{2,}", line.strip()) for line in CANNOT_BE_CARRIED.splitlines()[2:] if line.strip()]
+    rows = rows_of(CANNOT_BE_CARRIED)
     assert {why for why, _, _ in rows} == set(made)
     for why, reason, code in rows:
         with pytest.raises(RailRejected) as refused:
@@ -154,14 +147,6 @@ def test_an_inbound_transfer_that_is_no_instruction_names_its_field(change: dict
     assert refused.value.path == path
 
 
-def test_a_signature_is_passed_over() -> None:
-    payload = codec.encode_transfer(_hold(instruction()), OURS)
-    signed = payload.replace(
-        b"</AppHdr>", b'<Sgntr><S xmlns="http://www.w3.org/2000/09/xmldsig#">AA==</S></Sgntr></AppHdr>'
-    )
-    assert codec.read_transfer(signed) == codec.read_transfer(payload)
-
-
 # --- answers ---------------------------------------------------------------------------------------------------------
 ANSWERS = """
 # status  reason  reference  to a payment             to an enquiry
@@ -176,23 +161,9 @@ ANSWERS = """
 """
 
 
-def _outcome(call: Any) -> str:
-    try:
-        result = call()
-    except RailSilent:
-        return "silent"
-    except RailRejected as refused:
-        return refused.reason.name
-    if isinstance(result, RailAck):
-        return f"ack {result.rail_reference}"
-    assert isinstance(result, Enquiry)
-    assert (result.ack is not None) == (result.outcome is Outcome.DONE)
-    return result.outcome.name
-
-
-@pytest.mark.parametrize("row", [line for line in ANSWERS.splitlines()[2:] if line.strip()])
-def test_answers(row: str) -> None:
-    status, reason, reference, to_payment, to_enquiry = re.split(r"\s{2,}", row.strip())
+@pytest.mark.parametrize("row", rows_of(ANSWERS), ids=" ".join)
+def test_answers(row: list[str]) -> None:
+    status, reason, reference, to_payment, to_enquiry = row
     template = spec.report_codec.read(hub_codec.tell_payer(_told(PaymentStatus.DONE, reference="x"), OURS))
     report = template._replace(status=status, reason=reason.strip("-") or None, reference=reference.strip("-") or None)
     payment = spec.report_codec.write(report._replace(service=spec.PAYMENT_SERVICE))
@@ -200,42 +171,17 @@ def test_answers(row: str) -> None:
     for payload in (payment, enquiry):
         assert_valid(part(payload, "Document"), pacs_002_001_10.Document)
         assert_valid(part(payload, "AppHdr"), AppHdr)
-    assert _outcome(lambda: codec.read_ack(payment, UETR)) == to_payment
-    assert _outcome(lambda: codec.read_enquiry(enquiry, UETR)) == to_enquiry
+    assert outcome_of(lambda: codec.read_ack(payment, UETR)) == to_payment
+    assert outcome_of(lambda: codec.read_enquiry(enquiry, UETR)) == to_enquiry
     assert codec.correlate(payment) == codec.payment_key(UETR)  # an interim status too: it ends the wait
     assert codec.correlate(enquiry) == codec.enquiry_key(UETR)
     for read, other in ((codec.read_ack, enquiry), (codec.read_enquiry, payment)):
-        assert _outcome(lambda read=read, other=other: read(other, UETR)) == "silent"
-
-
-def test_an_answer_to_another_question_is_silence() -> None:
-    payload = hub_codec.tell_payer(_told(PaymentStatus.DONE, reference="MOET1"), OURS)
-    with pytest.raises(RailSilent):
-        codec.read_ack(payload, "7f3c2b1a-9d4e-4c6b-8a21-0f5e6d7c8b91")
-    with pytest.raises(RailSilent):
-        codec.read_ack(payload[:-9], UETR)
-
-
-def test_every_reason_of_ours_can_answer_an_inbound_payment() -> None:
-    transfer = codec.transfer_of(_hold(instruction(uetr=UETR)), OURS)
-    for reason in ("", *set(ISO_REASONS.values())):
-        payment = ended(RAIL.name, instruction(uetr=UETR), reason)
-        payload = codec.answer_inbound(transfer, payment, OURS, THEN)
-        assert_valid(part(payload, "Document"), pacs_002_001_10.Document)
-        status, code = (PaymentStatus.REFUSED, code_of(reason)) if reason else (PaymentStatus.DONE, "ACSC")
-        assert hub_codec.read_message(payload) == Answer(UETR, status, code)
+        assert outcome_of(partial(read, other, UETR)) == "silent"
 
 
 def test_an_answer_that_is_no_end_is_told_as_working() -> None:
     payload = hub_codec.tell_payer(_told(PaymentStatus.WORKING), OURS)
     assert hub_codec.read_message(payload) == Answer(UETR, PaymentStatus.WORKING, "")
-
-
-def test_correlate_refuses_what_it_cannot_place() -> None:
-    assert codec.correlate(codec.encode_transfer(_hold(instruction()), OURS)) is None
-    for payload in (b"", b"<BizMsg/>", b"<MsgDefIdr>pacs.002.001.10</MsgDefIdr><BizSvc>EASYTRANSFER</BizSvc>"):
-        with pytest.raises(CodecError):
-            codec.correlate(payload)
 
 
 # --- what the hub makes of a message ---------------------------------------------------------------------------------
@@ -251,17 +197,6 @@ def test_the_hub_reads_what_we_write() -> None:
     assert (order.agent, order.proxy, order.address, order.checked_name) == ("", "MOBN", "+853-66123456", None)
     assert hub_codec.read_message(codec.encode_request(UETR, OURS, "E1", THEN)) == Question(UETR)
     assert hub_codec.read_message(account.replace(b"pacs.008", b"pacs.009")) is None
-
-
-def test_the_uetr_of_a_broken_transfer_is_still_seen() -> None:
-    payload = codec.encode_transfer(_hold(instruction(uetr=UETR)), OURS)
-    seen = hub_codec.transfer_seen(payload[:-20])
-    assert seen is not None
-    assert seen[0] == UETR
-    assert seen[1].startswith(b"<CdtTrfTxInf>")
-    assert hub_codec.transfer_seen(payload.replace(UETR.encode(), b"1")) is None
-    assert hub_codec.transfer_seen(codec.encode_request(UETR, OURS, "E1", THEN)) is None
-    assert hub_codec.transfer_seen(b"") is None
 
 
 # --- captured messages -----------------------------------------------------------------------------------------------
@@ -286,26 +221,8 @@ def _golden() -> dict[str, tuple[bytes, type[Any]]]:
 
 @pytest.mark.parametrize("name", sorted(_golden()))
 def test_golden_messages(name: str) -> None:
-    """The files are indented for people; the wire has no space between elements."""
-    payload, model = _golden()[name]
-    text = (GOLDEN / name).read_text("utf-8")
-    assert re.sub(r">\n\s*<", "><", text).strip().encode() == payload
-    assert_valid(part(payload, "Document"), model)
-    assert_valid(part(payload, "AppHdr"), AppHdr)
+    assert_golden(GOLDEN / name, *_golden()[name], AppHdr)
 
 
 def test_golden_has_no_other_files() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == set(_golden())
-
-
-# --- the twins -------------------------------------------------------------------------------------------------------
-TWINS = [  # 10^5 messages of this rail
-    (spec.CREDIT_TRANSFER, spec.Transfer, 25_000),
-    (spec.STATUS_REPORT, spec.StatusReport, 45_000),
-    (spec.STATUS_REQUEST, spec.StatusRequest, 30_000),
-]
-
-
-@pytest.mark.parametrize(("message", "record", "count"), TWINS, ids=[row[0].name for row in TWINS])
-def test_twins_agree(message: XmlSpec, record: type[Any], count: int) -> None:
-    assert_twins_agree(message, record, None, count)
