@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,8 +45,8 @@ class FakeRail:
         self._did.append(f"{self.name} close")
 
 
-def settings_of(directory: Path, **values: object) -> Settings:
-    plain = {"data_dir": directory / "data", "demo_identity": True, "listen_port": 0, "drain_ms": 500}
+def settings_of(directory: Path, **values: Any) -> Settings:
+    plain: dict[str, Any] = {"data_dir": directory / "data", "demo_identity": True, "listen_port": 0, "drain_ms": 500}
     return load_settings({}, **{**plain, **values})[0]
 
 

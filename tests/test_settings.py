@@ -88,7 +88,7 @@ def test_a_wrong_variable_is_refused_and_named(row: str) -> None:
 
 def test_what_other_parts_read_is_no_setting() -> None:
     names = ("BAYSWITCH_PURE_PYTHON", "BAYSWITCH_SERVER", "BAYSWITCH_PARTICIPANT")
-    assert load_settings(dict.fromkeys(names, "x"))[0] == Settings()
+    assert load_settings(dict.fromkeys(names, "x"))[0] == load_settings({})[0]
 
 
 def test_an_error_does_not_repeat_a_secret() -> None:
@@ -118,7 +118,7 @@ def test_of_a_url_only_the_password_is_masked(row: str) -> None:
 def test_secrets_are_masked_and_values_are_plain_data() -> None:
     settings, _ = load_settings({"BAYSWITCH_IDENTITY_KEY": "swordfish", "BAYSWITCH_OPERATORS": '["A", "B"]'})
     assert shown(settings, "identity_key") == "********"
-    assert shown(Settings(), "identity_key") == ""
+    assert shown(load_settings({})[0], "identity_key") == ""
     assert shown(settings, "operators") == ["A", "B"]
     assert shown(settings, "data_dir") == "bayswitch-data"
     assert shown(settings, "tls_cert") is None

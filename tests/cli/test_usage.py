@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 
 from switch.cli import app, output
 from switch.errors import REASONS
@@ -196,7 +197,7 @@ def test_a_fault_of_ours_prints_no_value(
 def test_a_table_in_a_narrow_terminal_keeps_ids_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(output, "console", output.Console(force_terminal=True, width=60, color_system=None))
+    monkeypatch.setattr(output, "console", Console(force_terminal=True, width=60, color_system=None))
     uetr = "11111111-1111-4111-8111-111111111111"
     output.table("t", ("uetr", "text", "sum"), [(uetr, "word " * 20, 5)], right=("sum",), fold=("text",))
     lines = capsys.readouterr().out.splitlines()

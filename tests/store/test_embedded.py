@@ -75,6 +75,28 @@ async def test_two_of_us_share_one_server_and_its_owner_stops_it(embedded_dir: P
     assert not alive(pid)
 
 
+async def test_who_joined_a_server_takes_it_over_when_its_owner_ends_it(embedded_dir: Path) -> None:
+    """A command that looked into the store had started its server; the switch that joined it must not stay without."""
+    looking = await opened(embedded_dir)
+    serving = await opened(embedded_dir)
+    try:
+        await join(serving)
+        reserved = hold(100)
+        await serving.payments.prepare(reserved, "")
+        await looking.close()
+        found = None
+        async with asyncio.timeout(20):
+            while found is None:
+                with contextlib.suppress(StoreUnavailable):
+                    found = await serving.payments.get(reserved.participant, reserved.uetr)
+                await asyncio.sleep(0.01)
+        assert found.state is State.PREPARED
+        assert serving.embedded is not None
+        assert serving.embedded.pid
+    finally:
+        await serving.close()
+
+
 async def test_a_stale_socket_and_pid_file_are_in_nobodys_way(embedded_dir: Path) -> None:
     server = EmbeddedValkey(embedded_dir)
     await server.start()
