@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -21,6 +21,7 @@ __all__ = ["console", "error_line", "money_text", "print_json", "print_json_line
 console = Console(soft_wrap=True, highlight=False)
 _errors = Console(stderr=True, soft_wrap=True, highlight=False)
 _GAP = "  "
+_FOLDED_CHARS_MIN = 24  # a folded column narrower than this cannot be read
 
 
 def error_line(text: str) -> None:
@@ -73,9 +74,10 @@ def table(
         _print_plain(columns, cells, right)
         return
     grid = Table(title=title or None, box=box.SIMPLE, title_justify="left")
-    for column in columns:
-        justify = "right" if column in right else "left"
-        grid.add_column(column, justify=justify, overflow="fold", no_wrap=column not in fold)  # type: ignore[arg-type]
+    for column, width in zip(columns, _widths(columns, cells), strict=True):
+        side: Literal["left", "right"] = "right" if column in right else "left"
+        least = min(width, _FOLDED_CHARS_MIN) if column in fold else width
+        grid.add_column(column, justify=side, overflow="fold", min_width=least)
     for row in cells:
         grid.add_row(*map(escape, row))
     least = Measurement.get(console, console.options.update(max_width=10_000), grid).minimum
@@ -83,9 +85,14 @@ def table(
     wide.print(grid)
 
 
+def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    """Of each column, the terminal cells of its widest text."""
+    return [max(cell_len(line[place]) for line in (columns, *cells)) for place in range(len(columns))]
+
+
 def _print_plain(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> None:
     lines = [columns, *cells]
-    widths = [max(cell_len(line[place]) for line in lines) for place in range(len(columns))]
+    widths = _widths(columns, cells)
     for line in lines:
         padded = []
         for column, cell, width in zip(columns, line, widths, strict=True):

@@ -26,7 +26,7 @@ class Scheme(IntEnum):
     WALLET_ID = 5  # e-CNY wallet, 16 digits starting 00
     ALIPAY_LOGIN = 6  # mobile or email a mainland wallet user signs in with
     ALIPAY_USER = 7  # 16 digits starting 2088
-    PAYMENT_CODE = 8  # the code a payer shows at a till; here the shown wallet is the debtor's own rail account
+    PAYMENT_CODE = 8  # the code a payer shows at a till: its wallet pays. A rail carries it; no corridor does yet
 
 
 class Account(NamedTuple):

@@ -60,6 +60,7 @@ class Payments:
         self._identity_hash = identity_hash
         self._hold_ms = hold_ms
         self._running: dict[tuple[str, str], _Running] = {}
+        self._ending: set[tuple[str, str]] = set()  # of those, the ones whose rail is being asked
         self._refused_inbound: OrderedDict[tuple[str, str], Payment] = OrderedDict()
 
     @property
@@ -68,8 +69,11 @@ class Payments:
         return len(self._running)
 
     def is_running(self, participant: str, request_id: str) -> bool:
-        """True while this process itself will end the payment: recovery leaves it alone."""
-        return (participant, request_id) in self._running
+        """True while this process itself will end the payment: recovery leaves it alone.
+
+        A repeat that waits for an outcome ends nothing: a caller who keeps asking must not keep recovery away.
+        """
+        return (participant, request_id) in self._ending
 
     async def submit(self, instruction: Instruction, budget_ms: int) -> Submitted:
         """Pay, or answer what became of this request before.
@@ -188,7 +192,12 @@ class Payments:
         self._watch.nudge(instruction.participant)
         if kept := kept_refusal(prepared.payment):
             raise kept
-        payment = await self._ask(hold)
+        key = (instruction.participant, instruction.request_id)
+        self._ending.add(key)
+        try:
+            payment = await self._ask(hold)
+        finally:
+            self._ending.discard(key)
         self._watch.nudge(instruction.participant)
         if quote is not None and payment.state.final:
             self._quotes.used(quote)

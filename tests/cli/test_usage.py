@@ -7,7 +7,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from switch.cli import app, output
+from switch.cli import app, operations, output
 from switch.errors import REASONS
 from switch.settings import Settings
 from tests.cli.support import Cli
@@ -203,6 +203,19 @@ def test_a_table_in_a_narrow_terminal_keeps_ids_whole(
     lines = capsys.readouterr().out.splitlines()
     assert any(uetr in line for line in lines)
     assert " ".join(" ".join(lines).split()).count("word") == 20
+
+
+def test_a_table_in_a_narrow_terminal_loses_no_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "console", Console(force_terminal=True, width=80, color_system=None))
+    monkeypatch.setenv("COLUMNS", "80")
+    operations.reasons()
+    words = " ".join(capsys.readouterr().out.split())
+    for heading in ("reason", "gRPC", "ISO", "retry?", "ask status?", "what to do"):
+        assert heading in words
+    assert "yes, as a new payment" in words
+    assert "SAN names a" in words
 
 
 def test_a_table_in_a_pipe_lines_up_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,7 +92,7 @@ def money(asset: str, amount_minor: int) -> common_pb2.Money:
     return common_pb2.Money(asset=asset, amount_minor=amount_minor)
 
 
-class FakePayments(payment_pb2_grpc.PaymentServiceServicer):  # type: ignore[misc]
+class FakePayments(payment_pb2_grpc.PaymentServiceServicer):
     """Own payments, one to a page, with an empty page in front: pages may be short."""
 
     def __init__(self, world: World) -> None:
@@ -105,7 +105,7 @@ class FakePayments(payment_pb2_grpc.PaymentServiceServicer):  # type: ignore[mis
         return payment_pb2.ListPaymentsResponse(payments=own[page - 1 : page] if page else [], next_page_token=token)
 
 
-class FakeParticipants(participant_pb2_grpc.ParticipantServiceServicer):  # type: ignore[misc]
+class FakeParticipants(participant_pb2_grpc.ParticipantServiceServicer):
     def __init__(self, world: World) -> None:
         self._world = world
 

@@ -10,7 +10,7 @@ import switch.rules
 from switch.domain.corridor import Corridor, Fee, Hours, Period
 from switch.domain.document import DocumentType
 from switch.domain.money import Asset
-from switch.domain.party import Place, Scheme
+from switch.domain.party import Place
 from switch.errors import ConfigError
 from switch.limits import CORRIDORS_MAX
 from switch.routing import Router
@@ -47,7 +47,7 @@ def clock(hours: Hours) -> str:
 def test_ships(line: str) -> None:
     debtor, debit, creditor, credit, rail, papers, hours = line.split()
     pair = (Place[debtor], Place[creditor], Asset[debit], Asset[credit])
-    rows = [row for row in RULES.corridors if row[1:5] == pair and Scheme.PAYMENT_CODE not in row.schemes]
+    rows = [row for row in RULES.corridors if row[1:5] == pair]
     assert len(rows) == 1
     assert (rows[0].rail, clock(rows[0].hours)) == (rail, hours)
     assert rows[0].papers == tuple(DocumentType[name] for name in papers.split("+") if name != "-")
@@ -127,7 +127,7 @@ FAULTS = """
   purposes.toml    title = "Support of family"        title = " "                      purpose 'FAMILY_SUPPORT': field 'title': is empty
   purposes.toml    id = "SALARY"                      id = "FAMILY_SUPPORT"            field 'id': 'FAMILY_SUPPORT' stands in the file twice
   fees.toml        corridor = "hk-cn.hkd-cny"         corridor = "hk-cn"               field 'corridor': 'hk-cn' is unknown
-  fees.toml        basis_points = 30                  basis_points = -1                field 'basis_points': must be 0 to 10000
+  fees.toml        basis_points = 10                  basis_points = -1                field 'basis_points': must be 0 to 10000
   rates.toml       numerator = 10000                  numerator = 0                    field 'numerator': must be 1 to
   rates.toml       [[rate]]                           [[rate                           is not TOML
 """

@@ -50,6 +50,20 @@ async def test_the_last_unit_of_the_largest_cap(store: Store) -> None:
     assert (over.reason, dict(over.figures)["left_minor"]) == ("NET_DEBIT_CAP_EXCEEDED", "0")
 
 
+async def test_payments_of_one_group_share_cap_and_limit(store: Store) -> None:
+    """They are prepared by one script call: what the first of them takes, the last does not find."""
+    await join(store, cap_minor=500)
+    ends = await asyncio.gather(*(store.payments.prepare(hold(200), "") for _ in range(5)))
+    assert [end.payment.state for end in ends].count(State.PREPARED) == 2
+    assert {end.payment.history[-1].reason for end in ends} == {"", "NET_DEBIT_CAP_EXCEEDED"}
+    assert await used(store, "ALFA") == (0, 400, 400)
+    await join(store, "BRAVO")
+    limited = [hold(200, debtor_agent="BRAVO", charges=(charge(200, 500),)) for _ in range(5)]
+    ends = await asyncio.gather(*(store.payments.prepare(one, "") for one in limited))
+    assert [end.payment.state for end in ends].count(State.PREPARED) == 2
+    assert {end.payment.history[-1].reason for end in ends} == {"", "DAY_LIMIT"}
+
+
 async def test_an_abort_after_its_day_is_over_makes_no_room(store: Store) -> None:
     """Midnight in between: what is given back goes to the old day; a day that is forgotten gets nothing back."""
     await join(store)

@@ -155,9 +155,10 @@ async def test_limits_are_given_back_on_abort_and_kept_on_commit(store: Store) -
     aborted, paid, over = (hold(300, charges=charges) for _ in range(3))
     await store.payments.prepare(aborted, "")
     await store.payments.abort(aborted, "CREDITOR_ACCOUNT_CLOSED", "AC04", NOW_MS)
-    await store.payments.prepare(paid, "")
-    await store.payments.commit(paid, ACK, NOW_MS)
+    assert (await store.payments.prepare(paid, "")).payment.state is State.PREPARED, "there is room again"
+    assert (await store.payments.commit(paid, ACK, NOW_MS)).state is State.COMMITTED
     refused = await store.payments.prepare(over, "")
+    assert refused.payment.history[-1].reason == "DAY_LIMIT"
     assert dict(refused.payment.history[-1].figures)["used_minor"] == "300"
 
 

@@ -28,6 +28,7 @@ from tests.system.support import STATE, Provider, Trouble, audited, step
 Providers = Callable[[str], Provider]
 STEPS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("steps.toml").read_text("utf-8"))["step"]
 AS_HKWALLET = (("x-bayswitch-participant", "HKWALLET"),)
+AS_MOWALLET = (("x-bayswitch-participant", "MOWALLET"),)  # the many: others read their own changes from the beginning
 LOAD = "creditor.account=+852-70000050 creditor.name=LOAD_000050 debit=HKD_1.00"
 TOO_MANY = CALLS_IN_FLIGHT_MAX + 100
 
@@ -62,19 +63,21 @@ async def test_too_many_at_once(running: Sandbox) -> None:
     try:
         async with grpc.aio.insecure_channel(running.address) as channel:
             stub = payment_pb2_grpc.PaymentServiceStub(channel)
-            calls = [asyncio.ensure_future(_submit(stub, request)) for request in requests]
+            calls = [asyncio.ensure_future(_submit(stub, request, AS_MOWALLET)) for request in requests]
             shed = next(iter(await _first(calls, lambda told: isinstance(told, Trouble))))
             looked = payment_pb2.ListPaymentsRequest(page_size=1)
-            assert (await stub.ListPayments(looked, timeout=10, metadata=AS_HKWALLET)).payments
+            assert (await stub.ListPayments(looked, timeout=10, metadata=AS_MOWALLET)).payments
             told = await asyncio.gather(*calls)
             _check_shed(shed, told)
             refused = [request for request, answer in zip(requests, told, strict=True) if isinstance(answer, Trouble)]
             asked = payment_pb2.GetPaymentRequest(request_id=refused[0].request_id)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await stub.GetPayment(asked, timeout=10, metadata=AS_HKWALLET)
+                await stub.GetPayment(asked, timeout=10, metadata=AS_MOWALLET)
             assert Trouble.of(caught.value).reason == "PAYMENT_UNKNOWN", "a request that was shed left a trace"
             await asyncio.to_thread(running.control, "hkfps", "clear")
-            assert await _submit(stub, refused[0]) == "COMMITTED"  # the same request_id, as RetryInfo advises
+            assert (
+                await _submit(stub, refused[0], AS_MOWALLET) == "COMMITTED"
+            )  # the same request_id, as RetryInfo advises
     finally:
         await asyncio.to_thread(running.control, "hkfps", "clear")
 
@@ -97,13 +100,13 @@ async def _first(calls: list[Any], wanted: Callable[[Any], bool]) -> list[Any]:
 
 
 def _request() -> Any:
-    return request_of(step("unknown", LOAD))
+    return request_of(step("unknown", f"{LOAD} as=MOWALLET debtor.place=MO"))
 
 
-async def _submit(stub: Any, request: Any) -> str | Trouble:
+async def _submit(stub: Any, request: Any, caller: Any = AS_HKWALLET) -> str | Trouble:
     """The state, or how it was refused."""
     try:
-        return STATE[(await stub.SubmitPayment(request, timeout=30, metadata=AS_HKWALLET)).payment.state]
+        return STATE[(await stub.SubmitPayment(request, timeout=30, metadata=caller)).payment.state]
     except grpc.aio.AioRpcError as error:
         return Trouble.of(error)
 

@@ -32,16 +32,19 @@ def test_a_store_that_stands_still(embedded: Sandbox) -> None:
 
 
 def test_a_store_that_dies(running: Sandbox, store_server: Valkey) -> None:
-    _outage(running, store_server.kill, store_server.start)
+    _outage(running, store_server.kill, store_server.start, "hk-mo", "hk-cn")
 
 
-def _outage(sandbox: Sandbox, out: Callable[[], None], back: Callable[[], None]) -> None:
+def _outage(sandbox: Sandbox, out: Callable[[], None], back: Callable[[], None], *priced: str) -> None:
     """UNAVAILABLE with RetryInfo in time, to whatever was asked; afterwards the same requests end, and nothing is amiss."""
     assert sandbox.switch is not None
     with payments_in(sandbox) as provider:
         payer, operator = provider("HKWALLET"), provider(OPERATOR)
         known = committed(payer, step("unknown", LOAD))
-        requests = [*(payer.request(step("unknown", LOAD)) for _ in range(20)), payer.request(step("hk-mo"))]
+        requests = [
+            *(payer.request(step("unknown", LOAD)) for _ in range(20)),
+            *(payer.request(step(name)) for name in priced),
+        ]
         out()
         try:
             _all_unavailable(payer, operator, known.uetr, requests)
