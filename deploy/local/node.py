@@ -107,7 +107,9 @@ class Node:
         """Prepare the data folder; one that is formatted stays as it is. Raises KafkaFailed."""
         if (self._data / "meta.properties").exists():
             return
-        tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
+        # One word with "=": an id may begin with a hyphen, and would be taken for an option of its own.
+        tool = [*self._java(), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}"]
+        tool += ["--config", str(self._properties)]
         try:
             done = subprocess.run(tool, capture_output=True, timeout=FORMAT_SECONDS_MAX, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:

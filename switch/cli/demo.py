@@ -63,8 +63,15 @@ def _broker(wanted: bool) -> Iterator[str]:
         say(f"no Kafka: {lacking}; events stay in the outbox")
         yield ""
         return
-    with kafka.cluster(nodes=1) as running:
+    running = kafka.cluster(nodes=1)
+    try:
+        running.start()
+    except kafka.KafkaFailed as error:
+        raise DemoFailed(str(error)) from error
+    try:
         yield running.bootstrap
+    finally:
+        running.stop()
 
 
 class Demo:

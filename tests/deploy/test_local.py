@@ -120,6 +120,14 @@ def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert node.pid == 0
 
 
+def test_any_cluster_id_can_be_formatted(tmp_path: Path) -> None:
+    """One random id in 64 begins with a hyphen; the storage tool once took it for an option."""
+    node = kafka.Node(1, tmp_path, kafka.libs())
+    node.configure([node], quick=True)
+    node.format("-BCDEFGHIJKLMNOPQRSTUg")
+    assert "cluster.id=-BCDEFGHIJKLMNOPQRSTUg" in (tmp_path / "data" / "meta.properties").read_text()
+
+
 async def test_three_nodes_confirm_twice_and_take_a_blow(tmp_path: Path) -> None:
     """Replication 3, two in sync: one broker may be killed and events go on. Then the same data is there again."""
     topic, outbox = f"test.{uuid.uuid4().hex}", FakeOutbox()
