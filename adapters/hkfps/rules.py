@@ -3,10 +3,21 @@
 from collections.abc import Mapping
 from typing import Final
 
+from adapters.hkfps.spec import CATEGORIES, SERVICES
 from switch.domain.money import Asset
 from switch.domain.party import Scheme
+from switch.errors import InvalidValue
 
-__all__ = ["ASSETS", "PAYABLE", "SCHEME_CODE", "SCHEME_OF", "category_of", "purpose_of"]
+__all__ = [
+    "ASSETS",
+    "PAYABLE",
+    "SCHEME_CODE",
+    "SCHEME_OF",
+    "category_of",
+    "check_category",
+    "check_service",
+    "purpose_of",
+]
 
 ASSETS: Final[Mapping[str, Asset]] = {"HKD": Asset.HKD, "CNY": Asset.CNH}  # FPS renminbi is offshore (rails.md A1)
 
@@ -51,6 +62,22 @@ PAYABLE: Final = (
     Scheme.EMAIL,
     Scheme.FPS_ID,
 )  # what a creditor on FPS can be reached by
+
+
+def check_category(text: str) -> str:
+    """A category purpose of FPS (rails.md A3) -> the same. Raises InvalidValue UNKNOWN_CODE."""
+    return _listed(text, CATEGORIES)
+
+
+def check_service(text: str) -> str:
+    """A service code of FPS, BizSvc (rails.md A2) -> the same. Raises InvalidValue UNKNOWN_CODE."""
+    return _listed(text, SERVICES)
+
+
+def _listed(text: str, codes: tuple[str, ...]) -> str:
+    if text not in codes:
+        raise InvalidValue("UNKNOWN_CODE", f"not one of {', '.join(codes)}")
+    return text
 
 
 def category_of(purpose: str) -> str:

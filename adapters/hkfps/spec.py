@@ -17,10 +17,12 @@ from adapters.kit.iso_spec import Envelope, code, const, text
 from adapters.wire import Field, Kind, XmlCodec
 
 __all__ = [
+    "CATEGORIES",
     "CREDIT_TRANSFER",
     "ENQUIRY_SERVICE",
     "HUB",
     "PAYMENT_SERVICE",
+    "SERVICES",
     "STATUS_REPORT",
     "STATUS_REQUEST",
     "StatusReport",
@@ -36,6 +38,9 @@ PAYMENT_SERVICE: Final = "PAYC01"  # real-time credit transfer, high priority
 ENQUIRY_SERVICE: Final = "PAYENQ"
 STATUSES: Final = ("RCVD", "ACCP", "ACSC", "CNCL", "RJCT")
 VERIFY: Final = ("PERFORM_PYE_VRF", "SKIP_PYE_VRF")
+SERVICES: Final = (
+    PAYMENT_SERVICE, "PAYC02", "PAYC03", "PAYD01", ENQUIRY_SERVICE, "ADDR01", "ADMISV",
+)  # fmt: skip  # rails.md A2; this rail speaks the first and the fifth
 CATEGORIES: Final = (
     "CXSALA", "CXMRCH", "CXTOPU", "CXGOVT", "CXBSNS", "CXPSNL", "CXECNY", "CXOTHS", "DDBILL", "DDECOM", "DDTOPU",
     "DDOTHR", "RPRTRN", "RPRFND", "SWAUTO", "SWMANU", "SWOPCL", "SWRVSL", "CPBADJ", "CPMERG",
