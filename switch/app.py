@@ -36,13 +36,10 @@ _Result = TypeVar("_Result")
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clock."""
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
-
-    def monotonic_ms(self) -> int:
-        return time.monotonic_ns() // 1_000_000
 
 
 class Switch:

@@ -14,7 +14,6 @@ ACCOUNT_CHARS_MAX: Final = 64  # longest address a rail here takes (email proxy)
 REMARK_CHARS_MAX: Final = 140  # ISO 20022 RmtInf/Ustrd
 REQUEST_ID_CHARS_MAX: Final = 64  # AIP-155 suggests a UUID (36); wallets' own ids run to 64 (Alipay out_trade_no)
 PARTICIPANT_ID_CHARS_MAX: Final = 16  # A-Z 0-9 _; it is part of every key, so short
-DOCUMENT_CHARS_MAX: Final = 32  # longest number is 18 (resident ID); leaves room for a passport MRZ number with spaces
 
 # --- one payment, times ----------------------------------------------------------------------------------------------
 CALL_DEFAULT_MS: Final = 15_000  # deadline given to a call that came without one; documented in payment.proto

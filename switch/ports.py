@@ -32,14 +32,10 @@ __all__ = [
 
 
 class Clock(Protocol):
-    """Time, so that the engine has none of its own."""
+    """The time of day, so that the engine has none of its own. Waits are asyncio's, which never step back."""
 
     def now_ms(self) -> int:
         """Unix milliseconds, UTC. May step; never used to measure a wait."""
-        ...
-
-    def monotonic_ms(self) -> int:
-        """Milliseconds that never step back. Waits and budgets are measured with it."""
         ...
 
 

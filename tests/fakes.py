@@ -55,9 +55,6 @@ class FakeClock:
     def now_ms(self) -> int:
         return self._now_ms
 
-    def monotonic_ms(self) -> int:
-        return self._now_ms
-
     def advance(self, ms: int) -> None:
         self._now_ms += ms
 

@@ -15,7 +15,6 @@ is what makes "never seen" final.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Final
@@ -25,6 +24,7 @@ import aiohttp
 from adapters.alipay import codec
 from adapters.alipay.rules import GATEWAY_PATH, POLL_FIRST_MS, POLL_MS_MAX, SOCKETS_PER_CONNECTION
 from adapters.alipay.signing import Signer, Verifier, signer_of, verifier_of
+from adapters.kit.clock import wall_ms
 from adapters.kit.module import RailOptions
 from switch.domain.payment import Hold
 from switch.errors import CodecError, RailError, RailRejected, RailSilent, RailUnavailable
@@ -70,7 +70,7 @@ class AlipayRail:
 
     name = "alipay"
 
-    def __init__(self, options: RailOptions, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(self, options: RailOptions, now_ms: Callable[[], int] = wall_ms) -> None:
         self._options = options
         self._now_ms = now_ms
         self._url = f"http://{options.host}:{options.port}{GATEWAY_PATH}"

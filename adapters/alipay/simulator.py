@@ -9,7 +9,6 @@ does not know leaves it in doubt.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
@@ -21,6 +20,7 @@ from adapters.alipay import codec, spec
 from adapters.alipay.desk import Desk, refusal
 from adapters.alipay.rules import GATEWAY_PATH
 from adapters.alipay.signing import Signer, Verifier, signer_of, verifier_of
+from adapters.kit.clock import wall_ms
 from adapters.kit.control import ControlServer
 from adapters.kit.faults import Fault, FaultKind, FaultTable, Operation
 from adapters.kit.mock_server import malform
@@ -60,9 +60,7 @@ class _SpoiledSigner:
 class AlipaySimulator:
     """`kit.module.Simulator` of this rail. `now_ms` is the rail's clock, Unix ms."""
 
-    def __init__(
-        self, options: SimulatorOptions, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    ) -> None:
+    def __init__(self, options: SimulatorOptions, now_ms: Callable[[], int] = wall_ms) -> None:
         self.port = options.port
         self.control_port = options.control_port
         supported = set(FaultKind) if options.signing else set(FaultKind) - {FaultKind.BAD_SIGNATURE}

@@ -52,11 +52,6 @@ class MockServer:
         self._closed = False
         self.trace = Trace()
 
-    @property
-    def clients(self) -> int:
-        """How many clients are connected."""
-        return len(self._connections)
-
     async def start(self) -> None:
         """Bind; `port` is the bound one afterwards."""
         await self._open()

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from adapters.kit.clock import wall_ms
 from adapters.kit.faults import FaultKind
 from switch.domain.instruction import Instruction
 from switch.domain.payment import Hold, Payment, State, Transition
@@ -68,7 +69,7 @@ CaseFactory = Callable[[InboundHandler], AbstractAsyncContextManager[RailCase]]
 # --- what cases are made of ------------------------------------------------------------------------------------------
 def hold_of(rail: str, instruction: Instruction, prepared_time_ms: int | None = None) -> Hold:
     """A hold with nothing but what a rail reads."""
-    now_ms = time.time_ns() // 1_000_000 if prepared_time_ms is None else prepared_time_ms
+    now_ms = wall_ms() if prepared_time_ms is None else prepared_time_ms
     return Hold(instruction, "conformance", rail, (), (), now_ms, now_ms + AMPLE_MS)
 
 

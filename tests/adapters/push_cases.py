@@ -1,7 +1,6 @@
 """What the tests of every push rail are made of: holds, a running hub with its client, and the case of its promises."""
 
 import re
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from adapters.conformance import RailCase, hold_of
+from adapters.kit.clock import wall_ms as now_ms
 from adapters.kit.control import control
 from adapters.kit.faults import FaultKind
 from adapters.kit.module import RailModule, RailOptions, SimulatorOptions
@@ -46,10 +46,6 @@ texts = st.text(
 )
 uetrs = st.uuids(version=4).map(str)
 remarks = st.one_of(st.just(""), texts.map(lambda text: text[:140]))
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def rows_of(table: str) -> list[list[str]]:

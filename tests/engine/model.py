@@ -89,9 +89,6 @@ class WeatherClock:
     def now_ms(self) -> int:
         return NOON_MS + int(asyncio.get_running_loop().time() * 1000) + self._off_ms
 
-    def monotonic_ms(self) -> int:
-        return self.now_ms()
-
 
 # --- the store -------------------------------------------------------------------------------------------------------
 class WeatherStore(FakeStore):

@@ -48,9 +48,6 @@ class FakeClock:
     def now_ms(self) -> int:
         return self.time_ms
 
-    def monotonic_ms(self) -> int:
-        return self.time_ms
-
 
 class FakeOutbox:
     """The outbox methods of ports.PaymentStore, in memory. `failures` are raised by the next calls of a method."""

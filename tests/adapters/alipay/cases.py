@@ -1,7 +1,6 @@
 """What the tests of this rail share: holds, a rail with its simulator on loopback, waiting without sleeping blind."""
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,6 +11,7 @@ from adapters.alipay import RAIL, rules
 from adapters.alipay.client import AlipayRail
 from adapters.alipay.simulator import AlipaySimulator
 from adapters.conformance import RailCase, hold_of
+from adapters.kit.clock import wall_ms as now_ms
 from adapters.kit.control import control
 from adapters.kit.faults import Fault, FaultRule, Operation
 from adapters.kit.module import RailOptions, SimulatorOptions
@@ -24,10 +24,6 @@ from switch.ports import InboundHandler
 __all__ = ["BUDGET_MS", "Running", "case_factory", "hold_to", "now_ms", "running", "until"]
 
 BUDGET_MS = 4_000
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def hold_to(

@@ -1,7 +1,6 @@
 """Holds for the digital-currency rail, and a pair of client and simulator on loopback."""
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,10 +32,6 @@ WALLETS = {
     "offline": (OFFLINE, "0091000000000008", "王五"),
     "unknown": (LOTUS, "0011999999999999", "无名"),
 }
-
-
-def wall_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Clock:

@@ -8,12 +8,13 @@ import pytest
 
 from adapters.conformance import CHECKS, RailCase, run_check
 from adapters.ecny import rules
+from adapters.kit.clock import wall_ms
 from adapters.kit.control import control
 from adapters.kit.faults import FaultKind
 from switch.domain.money import Asset, Money
 from switch.domain.payment import Hold
 from switch.ports import InboundHandler
-from tests.adapters.ecny.builders import make_hold, rail_pair, wall_ms
+from tests.adapters.ecny.builders import make_hold, rail_pair
 
 # SM2 takes some 60 ms a payment here: the checks with few messages, and the two that are about trust.
 SIGNED = (
