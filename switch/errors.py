@@ -10,6 +10,10 @@
     │   └── RailSilent      something may have been sent and no answer came: the outcome is unknown
     ├── StoreUnavailable    the store did not answer in its budget; what it did is unknown, the script de-duplicates
     ├── BrokerUnavailable   the broker did not acknowledge; the events wait in the outbox, a repeat is safe
+    ├── LeaseLost           another process relays this shard now; nothing was removed
+    ├── ArchiveUnavailable  the archive did not answer; what it did is unknown, a repeat is safe
+    ├── ArchiveConflict     two events claim one place in a debtor agent's sequence; nothing was kept
+    ├── SettlementHalted    the log is not what was settled from it before; somebody has to look
     └── ConfigError         a setting is wrong; names the setting and the change to make
 
 Refusals come in a fixed order of precedence: the order of the rows in REASONS, which is the order in which the path of
@@ -24,11 +28,14 @@ from typing import Final
 
 __all__ = [
     "REASONS",
+    "ArchiveConflict",
+    "ArchiveUnavailable",
     "BayswitchError",
     "BrokerUnavailable",
     "CodecError",
     "ConfigError",
     "InvalidValue",
+    "LeaseLost",
     "RailError",
     "RailRejected",
     "RailSilent",
@@ -36,6 +43,7 @@ __all__ = [
     "Reason",
     "Refused",
     "Retry",
+    "SettlementHalted",
     "StoreUnavailable",
     "anatomy",
 ]
@@ -132,8 +140,21 @@ REASONS: Final[Mapping[str, Reason]] = _catalogue(
     R("RAIL_REFUSED",            "ABORTED",             "MS03", _NEW,  False, 0,     "the rail gave no reason of ours"),
     R("RAIL_UNAVAILABLE",        "ABORTED",             "AB09", _NEW,  False, 0,     "the rail could not be reached; nothing was sent"),
     R("RAIL_NEVER_SAW_IT",       "ABORTED",             "AB05", _NEW,  False, 0,     "asked later, the rail had never seen it; this payment is over"),
+    # --- settlement --------------------------------------------------------------------------------------------------
+    R("ARRANGEMENT_UNKNOWN",     "NOT_FOUND",           "AG09", _NO,   False, 0,     "see ListArrangements"),
+    R("WINDOW_UNKNOWN",          "NOT_FOUND",           "AG09", _NO,   False, 0,     "see ListWindows"),
+    R("WINDOW_NOT_CUT",          "FAILED_PRECONDITION", "AB08", _SAME, False, 0,     "cut the window first"),
+    R("WINDOW_OUT_OF_TURN",      "FAILED_PRECONDITION", "AB08", _SAME, False, 0,     "close the windows before this one first"),
+    R("WINDOW_NOT_FILLED",       "FAILED_PRECONDITION", "AB08", _SAME, False, 500,   "the settler is still reading up to the cut; repeat"),
+    R("SEQUENCE_GAP",            "FAILED_PRECONDITION", "AM04", _SAME, False, 0,     "an event is missing: replay it from the dead letters, or excuse the gap"),
+    R("WINDOW_UNBALANCED",       "FAILED_PRECONDITION", "AM04", _NO,   False, 0,     "the books are wrong: nothing was sealed; compare with the archive"),
+    R("WINDOW_NOT_CLOSED",       "FAILED_PRECONDITION", "AB08", _SAME, False, 0,     "close the window first"),
+    R("OBLIGATION_UNKNOWN",      "FAILED_PRECONDITION", "AG09", _NO,   False, 0,     "the window has no such obligation"),
+    R("OBLIGATION_MISMATCH",     "FAILED_PRECONDITION", "AM04", _NO,   False, 0,     "confirm exactly what is owed"),
     # --- ourselves ---------------------------------------------------------------------------------------------------
     R("STORE_UNAVAILABLE",       "UNAVAILABLE",         "AB09", _SAME, True,  1_000, "repeat with the same request_id; nothing is paid twice"),
+    R("BROKER_UNAVAILABLE",      "UNAVAILABLE",         "AB09", _SAME, False, 1_000, "the log cannot be read now; repeat"),
+    R("ARCHIVE_UNAVAILABLE",     "UNAVAILABLE",         "AB09", _SAME, False, 1_000, "the archive cannot be read now; repeat"),
     R("SHUTTING_DOWN",           "UNAVAILABLE",         "AB09", _SAME, False, 200,   "repeat; another worker answers"),
     R("INTERNAL_FAULT",          "INTERNAL",            "AB09", _SAME, True,  1_000, "ask with GetPayment, then repeat with the same request_id"),
 )
@@ -206,6 +227,26 @@ class StoreUnavailable(BayswitchError):
 
 class BrokerUnavailable(BayswitchError):
     """The broker did not acknowledge in its budget. Events may have arrived or not; they are sent again with the same ids."""
+
+
+class LeaseLost(BayswitchError):
+    """Another process holds the lease of a shard's outbox. Stop relaying it; take the lease again when it is free."""
+
+
+class ArchiveUnavailable(BayswitchError):
+    """The archive database did not answer. Keeping is idempotent, so a repeat is safe."""
+
+
+class ArchiveConflict(BayswitchError):
+    """Another event has the debtor agent and sequence of one that was to be kept. `event_id` names the new one."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"event {event_id}: its debtor agent and sequence belong to another event")
+        self.event_id = event_id
+
+
+class SettlementHalted(BayswitchError):
+    """The log lacks what was settled from it, or what is to be: a topic made anew, records lost. Says what to do."""
 
 
 class ConfigError(BayswitchError):

@@ -89,6 +89,19 @@ RELAY_BACKOFF_MS_MAX: Final = 5_000  # a broker that is back is noticed within t
 RELAY_DEPTH_MS: Final = 1_000  # how old the shown depth of the outbox may be
 SETTLEMENT_PARTITIONS: Final = 48  # fixed at launch: order is per key, and another count moves the keys
 SETTLEMENT_RETENTION_MS: Final = 90 * 86_400_000  # a quarter can be replayed and disputed from the topic alone
+RELAY_LEASE_MS: Final = 5_000  # a relay that is gone is replaced after this
+RELAY_LEASE_RENEW_MS: Final = 1_000  # how often it says that it is there
+
+# --- settlement ------------------------------------------------------------------------------------------------------
+CHUNK_RECORDS_MAX: Final = 1_000  # records of the log settled in one step; bounds its script and its archive insert
+GAPS_MAX: Final = 10_000  # missing sequences kept in sight; with more the settler stops, for the log is not ours
+ANNOUNCE_COUNT: Final = 200  # moves of windows, or positions, published at a time
+WINDOWS_READ_MAX: Final = 500  # one answer of ListWindows
+RETENTION_MS_DEFAULT: Final = 7 * 86_400_000  # how long a final payment stays in the store after it is archived
+RETENTION_MS_MIN: Final = 1_000  # drills; a watcher resumes only within the retention
+RETIRE_COUNT: Final = 500  # payments that leave the store in one step
+ARCHIVE_CALL_MS_MAX: Final = 10_000  # one statement of the archive database
+CONSUMER_FETCH_MS: Final = 200  # how long one fetch waits for more
 
 assert AMOUNT_MINOR_MAX < SCRIPT_INTEGER_MAX
 assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX <= HOLD_MS_MAX  # an honest payment ends before recovery looks at it
@@ -101,3 +114,4 @@ assert GROUPS_IN_FLIGHT_PER_SHARD < STORE_CONNECTIONS_MAX
 assert QUOTE_KEPT_MS > QUOTE_MS_MAX
 assert EVENT_BYTES_MAX < EVENT_BATCH_BYTES_MAX < MESSAGE_BYTES_MAX
 assert RELAY_IDLE_MS_MAX < RELAY_BACKOFF_MS_MAX < PRODUCER_STUCK_MS_MAX
+assert RELAY_LEASE_RENEW_MS * 3 < RELAY_LEASE_MS

@@ -21,6 +21,8 @@ from switch.limits import (
     QUOTE_MS_DEFAULT,
     QUOTE_MS_MAX,
     RAIL_MESSAGE_VALID_MS,
+    RETENTION_MS_DEFAULT,
+    RETENTION_MS_MIN,
 )
 
 __all__ = ["ENVIRONMENT_PREFIX", "Settings", "load_settings", "shown"]
@@ -64,10 +66,19 @@ class Settings(BaseSettings):
     shards: int = Field(1, ge=1, le=1024)
     durability: Literal["none", "fsync", "replica"] = "fsync"
 
+    retention_ms: int = Field(RETENTION_MS_DEFAULT, ge=RETENTION_MS_MIN)  # then an archived payment leaves the store
+
     # --- events
     kafka_bootstrap: str = ""  # empty: events stay in the outbox
     kafka_partitions: int = Field(12, ge=1)
     kafka_replication: int = Field(1, ge=1)
+    kafka_min_in_sync: int = Field(1, ge=1)
+    production: bool = False  # topics are never made by the way, and must be what these settings say, or nothing starts
+    run_relay: bool = True  # False: `bayswitch relay` does it, in a process of its own
+    run_settler: bool = True  # False: `bayswitch settler` does it
+
+    # --- the archive
+    archive_url: SecretStr = SecretStr("")  # empty: a SQLite file in data_dir; else postgresql+psycopg://…
 
     # --- rules and rails
     rules_dir: Path | None = None  # None: the rules that ship with the switch

@@ -33,6 +33,7 @@ ORDER = """
   UETR_REUSED             PARTICIPANT_EXISTS       store, in the script that reserves: no trace
   QUOTE_EXPIRED           NET_DEBIT_CAP_EXCEEDED   the same script: kept
   CREDITOR_AGENT_UNKNOWN  RAIL_NEVER_SAW_IT         rail and recovery; the payment is ABORTED
+  ARRANGEMENT_UNKNOWN     OBLIGATION_MISMATCH      settlement, in the order in which a window meets it
   STORE_UNAVAILABLE       INTERNAL_FAULT           ourselves
 """
 GROUPS = [line.split()[:2] for line in ORDER.splitlines() if line.strip() and not line.startswith("#")]

@@ -1,135 +1,28 @@
-"""What the engine asks of the world. The store, the rails and the broker implement these; tests do too."""
+"""What the engine asks of the store: payments, quotes, the register of participants."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from enum import Enum
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Rate
 from switch.domain.payment import Hold, Payment, State
 from switch.domain.position import Position
 from switch.domain.quote import Quote, QuoteState
 from switch.domain.settlement import SettlementFact
+from switch.ports._rail import RailAck
 
 __all__ = [
     "Change",
-    "Clock",
     "Durability",
-    "Enquiry",
-    "EventSink",
-    "InboundHandler",
     "OutboxEntry",
-    "Outcome",
     "Participant",
     "ParticipantChange",
     "ParticipantStore",
     "PaymentStore",
     "Prepared",
     "QuoteStore",
-    "Rail",
-    "RailAck",
 ]
 
 
-class Clock(Protocol):
-    """The time of day, so that the engine has none of its own. Waits are asyncio's, which never step back."""
-
-    def now_ms(self) -> int:
-        """Unix milliseconds, UTC. May step; never used to measure a wait."""
-        ...
-
-
-# --- rails -----------------------------------------------------------------------------------------------------------
-class RailAck(NamedTuple):
-    """The rail accepted: the creditor has the money, finally."""
-
-    rail_reference: str  # the rail's own id of the payment, <= 64
-    rail_code: str = ""  # the rail's own word for "done" (ACSC, PR00, 10000)
-
-
-class Outcome(Enum):
-    """What a rail says when asked about a UETR."""
-
-    DONE = "done"
-    REFUSED = "refused"
-    NEVER_SEEN = "never seen"
-    WORKING = "still working"
-
-
-class Enquiry(NamedTuple):
-    """Answer to `enquire`. `ack` only when DONE; `reason` and `rail_code` only when REFUSED.
-
-    `rail_time_ms` only when NEVER_SEEN: the rail's own clock when it said so, 0 when its answers do not tell. What it
-    had not seen then, it may have seen since, unless our message was too old for it already.
-    """
-
-    outcome: Outcome
-    ack: RailAck | None = None
-    reason: str = ""
-    rail_code: str = ""
-    rail_time_ms: int = 0
-
-
-# A payment that came from a rail: the handler runs it through the engine and says how it ended.
-# An ABORTED payment carries the reason; an exception of ours means "no answer yet", and the rail will ask again.
-InboundHandler = Callable[[Instruction], Awaitable[Payment]]
-
-
-class Rail(Protocol):
-    """One payment network. Stateless but for its links: all state of a payment is in the store.
-
-    The promises below are a suite, adapters/conformance.py, that every rail passes.
-    """
-
-    name: str
-
-    async def start(self) -> None:
-        """Open the links. Returns when the rail can be asked, or after its budget: a rail may be down at start."""
-        ...
-
-    async def close(self) -> None:
-        """Close the links. What waits for an answer gets RailSilent."""
-        ...
-
-    async def prepare(self, hold: Hold, budget_ms: int) -> RailAck:
-        """Ask the rail to pay the creditor of `hold`, in this rail's own message.
-
-        Safe to repeat: the rail de-duplicates on the UETR and answers a repeat with the first outcome. After a
-        cancel, or RailSilent, the outcome is unknown: only `enquire` tells. Never takes longer than `budget_ms`.
-
-        Raises:
-            RailRejected: final; carries our reason and the rail's code.
-            RailUnavailable: nothing was sent.
-            RailSilent: something may have been sent; no answer, or none that can be read and trusted.
-        """
-        ...
-
-    async def enquire(self, hold: Hold, budget_ms: int) -> Enquiry:
-        """Ask what became of the UETR of `hold` (pacs.028, dcep.411, alipay .query). Changes nothing; safe to repeat.
-
-        Raises:
-            RailUnavailable, RailSilent: ask again later; silence is never a refusal.
-        """
-        ...
-
-    async def abort(self, hold: Hold, budget_ms: int) -> Enquiry:
-        """Make sure that a payment the rail has never seen stays unpaid, and say what is now true for ever.
-
-        Called only when `enquire` said NEVER_SEEN and our message is older than the rail takes (so that one still
-        under way is refused on arrival). A rail with a cancel call uses it. DONE: it has paid after all; commit.
-        REFUSED or NEVER_SEEN: it never will. WORKING: not sure yet; enquire again. Safe to repeat.
-
-        Raises:
-            RailUnavailable, RailSilent: nothing is known; ask again later.
-        """
-        ...
-
-    def listen(self, handler: InboundHandler) -> None:
-        """Take payments that come from this rail. Called once, before `start`."""
-        ...
-
-
-# --- store -----------------------------------------------------------------------------------------------------------
 class Prepared(NamedTuple):
     """Answer to `prepare`. `fresh`: this call claimed the request; else `payment` is what was there before."""
 
@@ -242,16 +135,38 @@ class PaymentStore(Protocol):
         """How many payments are PREPARED or IN_DOUBT, and prepared_time_ms of the oldest (0: none)."""
         ...
 
+    async def outbox_lease(self, shard: int, holder: str, ttl_ms: int) -> int:
+        """Take, or keep, the right to relay a shard's outbox for `ttl_ms` of the server's time.
+
+        Returns the fencing token: it grows with every new holder. 0: another holder's has not ended. `ttl_ms` 0 gives it
+        back. Safe to repeat.
+        """
+        ...
+
     async def outbox_read(self, shard: int, count: int) -> list[OutboxEntry]:
         """The oldest entries of a shard's outbox, not removed."""
         ...
 
-    async def outbox_delete(self, entries: Sequence[OutboxEntry]) -> None:
-        """Remove entries the broker has acknowledged."""
+    async def outbox_delete(self, entries: Sequence[OutboxEntry], token: int) -> None:
+        """Remove entries the broker has acknowledged. Raises LeaseLost: `token` is not the shard's any more."""
         ...
 
     async def outbox_depth(self) -> tuple[int, int]:
         """How many entries wait over all shards, and the time_ms of the oldest (0: none)."""
+        ...
+
+    async def retire(self, facts: Sequence[SettlementFact]) -> int:
+        """Let final payments that are archived leave the store; only what must be unique for ever stays. How many.
+
+        Until then and afterwards `get`, `get_by_request`, `list_payments` and `prepare` answer the same: from the archive.
+        Never a payment that is not final. Safe to repeat.
+        """
+        ...
+
+    async def restore(self, facts: Sequence[SettlementFact]) -> int:
+        """Put final payments of the log back into a store that lost them: outcomes, books, use of caps and of person
+        limits that still count, sequences. How many were missing. Safe to repeat, and in any order.
+        """
         ...
 
     @property
@@ -341,20 +256,3 @@ class ParticipantStore(Protocol):
         ...
 
     async def participant_changes(self, participant_id: str) -> list[ParticipantChange]: ...
-
-
-# --- events ----------------------------------------------------------------------------------------------------------
-class EventSink(Protocol):
-    """The broker. At least once, in order per debtor agent."""
-
-    async def start(self) -> None: ...
-
-    async def publish(self, entries: Sequence[OutboxEntry]) -> None:
-        """Returns when every entry is acknowledged by all in-sync replicas; raises otherwise, and may be repeated.
-
-        Raises:
-            BrokerUnavailable: some may have arrived; a repeat sends the same ids.
-        """
-        ...
-
-    async def close(self) -> None: ...
