@@ -1,0 +1,33 @@
+-- settle_restore.lua  Put settlement back into a store that lost it, whole.
+-- KEYS    epoch offsets digests sequences missing totals versions due opened filling moves transfers counters | window
+-- ARGV    content
+-- RETURN  1 restored | 0 something is there already, nothing was done
+-- content: {epoch, offsets, digests, sequences, missing, totals, opened, filling, moves, transfers, windows}, msgpack;
+-- what becomes a hash is flat: field, value, field, value.
+local call = redis.call
+if call('EXISTS', KEYS[2], KEYS[9]) > 0 then return 0 end
+local content = cmsgpack.unpack(ARGV[1])
+
+local function fill(key, flat)
+  for i = 1, #flat, 2 do call('HSET', key, flat[i], flat[i + 1]) end
+end
+
+call('SET', KEYS[1], content[1])
+fill(KEYS[2], content[2])
+fill(KEYS[3], content[3])
+fill(KEYS[4], content[4])
+for _, name in ipairs(content[5]) do call('SADD', KEYS[5], name) end
+fill(KEYS[6], content[6])
+for i = 1, #content[6], 2 do
+  call('HSET', KEYS[7], content[6][i], 1)
+  call('SADD', KEYS[8], content[6][i])
+end
+fill(KEYS[9], content[7])
+for _, name in ipairs(content[8]) do call('SADD', KEYS[10], name) end
+fill(KEYS[11], content[9])
+for number, row in ipairs(content[10]) do
+  call('HSET', KEYS[13], 'transfer', number)
+  call('XADD', KEYS[12], '*', 'n', number, 'p', row[1], 'g', row[2], 'm', row[3])
+end
+for i, fields in ipairs(content[11]) do fill(KEYS[13 + i], fields) end
+return 1

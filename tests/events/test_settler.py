@@ -1,0 +1,309 @@
+"""The settler on a real broker and a real store: every event once, whatever is killed, repeated, cut or poisoned."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from switch.domain.money import Asset
+from switch.domain.position import Entry
+from switch.domain.settlement import SettlementFact, Window, unbalanced_window
+from switch.events.fold import Poisoned
+from switch.events.schema import encode, headers, key
+from switch.events.settler import Settler
+from switch.store import Store, open_store
+from tests.events.support import FakeClock
+from tests.fake_archive import FakeArchive
+from tests.settlement import ARRANGEMENTS, START_MS, across, paid
+from tests.store.builders import NOTE_KEY, join
+from tests.waiting import eventually, running_task
+
+PARTITIONS = 4
+AGENTS = [f"AGENT{number}" for number in range(8)]
+
+
+@dataclass
+class Graves:
+    """The dead letters, in memory."""
+
+    buried: list[Poisoned] = field(default_factory=list)
+
+    async def bury(self, poisoned: Sequence[Poisoned]) -> None:
+        self.buried += poisoned
+
+
+class Place:
+    """A topic, a store and an archive of a test's own."""
+
+    def __init__(self, bootstrap: str, store: Store, producer: AIOKafkaProducer, reader: AIOKafkaConsumer) -> None:
+        self.bootstrap = bootstrap
+        self.store = store
+        self.archive = FakeArchive()
+        self.graves = Graves()
+        self.topic = f"test.{uuid.uuid4().hex}"
+        self._producer = producer
+        self._reader = reader
+
+    def settler(self) -> Settler:
+        return Settler(
+            self.bootstrap,
+            self.store.settlements,
+            self.archive,
+            ARRANGEMENTS,
+            self.graves,
+            FakeClock(),
+            topic=self.topic,
+            group=self.topic,
+        )
+
+    async def make_topic(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)])
+        await admin.close()
+
+    async def publish(self, facts: Sequence[SettlementFact]) -> None:
+        for fact in facts:
+            await self._producer.send(self.topic, encode(fact), key(fact), headers=headers(fact))
+        await self._producer.flush()
+
+    async def ends(self) -> dict[int, int]:
+        places = [TopicPartition(self.topic, partition) for partition in range(PARTITIONS)]
+        ends = await self._reader.end_offsets(places)
+        return {place.partition: end for place, end in ends.items()}
+
+    async def caught_up(self) -> bool:
+        progress = await self.store.settlements.progress()
+        return all(progress.offsets.get(partition, 0) == end for partition, end in (await self.ends()).items())
+
+    async def settled(self) -> None:
+        await eventually(self.caught_up, "the settler is at the end of the log")
+
+    async def windows(self) -> list[Window]:
+        found = []
+        for each in await self.store.settlements.windows("", 100):
+            window = await self.store.settlements.window(each.arrangement_id, each.number)
+            assert window is not None
+            found.append(window)
+        return found
+
+
+@pytest.fixture
+async def place(kafka_bootstrap: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[Place]:
+    namespace = f"t{uuid.uuid4().hex[:12]}"
+    store = await open_store(
+        valkey_url, shards=3, durability="fsync", data_dir=tmp_path, namespace=namespace, note_key=NOTE_KEY
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all", enable_idempotence=True)
+    reader = AIOKafkaConsumer(bootstrap_servers=kafka_bootstrap)
+    await producer.start()
+    await reader.start()
+    made = Place(kafka_bootstrap, store, producer, reader)
+    await made.make_topic()
+    yield made
+    await reader.stop()
+    await producer.stop()
+    await store.close()
+
+
+@asynccontextmanager
+async def settling(place: Place) -> AsyncIterator[Settler]:
+    settler = place.settler()
+    async with running_task(settler.run()):
+        yield settler
+
+
+def load(count: int) -> list[SettlementFact]:
+    """`count` events of every agent, interleaved."""
+    return [paid(agent, number) for number in range(1, count + 1) for agent in AGENTS]
+
+
+def expected(facts: Sequence[SettlementFact]) -> dict[tuple[str, Asset], int]:
+    sums: dict[tuple[str, Asset], int] = {}
+    for fact in {fact.event_id: fact for fact in facts}.values():
+        for entry in fact.entries:
+            whose = entry.participant, entry.asset
+            sums[whose] = sums.get(whose, 0) + entry.amount_minor
+    return sums
+
+
+async def used(place: Place) -> dict[tuple[str, Asset], int]:
+    return {(row.participant, row.asset): row.used_minor for row in await place.store.payments.positions()}
+
+
+async def check(place: Place, facts: Sequence[SettlementFact]) -> None:
+    """Positions, headroom, archive and windows all say what the facts say."""
+    sums = expected(facts)
+    assert {whose: total for whose, total in (await place.store.settlements.totals()).items() if total} == sums
+    assert {each.fact for each in place.archive.kept.values()} == set(facts)
+    assert await place.store.settlements.gaps() == []
+    by_window: dict[tuple[str, Asset], int] = {}
+    for window in await place.windows():
+        assert not unbalanced_window(window.positions), window.id
+        for position in window.positions:
+            whose = position.participant, position.asset
+            by_window[whose] = by_window.get(whose, 0) + position.net_debit_minor
+    assert by_window == sums
+    credited = {
+        (entry.participant, entry.asset)
+        for fact in facts
+        for entry in fact.entries
+        if entry.amount_minor < 0 and entry.participant == "FXBANK"
+    }
+    have = await used(place)
+    for whose in credited:
+        credits = sum(
+            entry.amount_minor
+            for fact in set(facts)
+            for entry in fact.entries
+            if (entry.participant, entry.asset) == whose and entry.amount_minor < 0
+        )
+        assert have[whose] == credits, "headroom is given back once"
+
+
+async def test_every_event_counts_once(place: Place) -> None:
+    await join(place.store, "FXBANK")
+    facts = load(50)
+    async with settling(place) as settler:
+        await place.publish(facts)
+        await place.settled()
+        assert settler.applied_total == len(facts)
+    await check(place, facts)
+
+
+async def test_repeats_change_nothing(place: Place) -> None:
+    await join(place.store, "FXBANK")
+    facts = load(10)
+    await place.publish([*facts, *facts[20:], *facts[:5]])
+    async with settling(place) as settler:
+        await place.settled()
+        assert settler.repeats_total == len(facts[20:]) + 5
+    await check(place, facts)
+
+
+async def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(
+    place: Place, request: pytest.FixtureRequest
+) -> None:
+    """Thirty lives, each ended at a random await, while events come; the store's steps fail before and after they count."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    await join(place.store, "FXBANK")
+    facts = load(60)
+    publishing = asyncio.create_task(place.publish(facts))
+    for _ in range(30):
+        life = asyncio.create_task(place.settler().run())
+        for _ in range(chance.randrange(400)):
+            await asyncio.sleep(0)
+        await asyncio.wait((life,), timeout=chance.random() / 5)
+        place.archive.fail_next(chance.choice(["keep", "at_sequence"]), done=chance.random() < 0.5)
+        life.cancel()
+        await asyncio.gather(life, return_exceptions=True)
+    await publishing
+    async with settling(place):
+        await place.settled()
+    await check(place, facts)
+
+
+async def test_two_settlers_at_once_share_the_log(place: Place) -> None:
+    await join(place.store, "FXBANK")
+    facts = load(40)
+    async with settling(place), settling(place):
+        await place.publish(facts)
+        await place.settled()
+    await check(place, facts)
+
+
+async def test_a_cut_is_a_set_of_places_and_late_events_are_the_next_windows(place: Place) -> None:
+    await join(place.store, "FXBANK")
+    facts = load(30)
+    async with settling(place):
+        await place.publish(facts[:120])
+        ends = await place.ends()
+        window = await place.store.settlements.cut("hkd", 1, ends, "OPERATOR", START_MS)
+        assert window is not None
+        late = [fact._replace(final_time_ms=1) for fact in facts[120:]]
+        await place.publish(late)
+        await place.settled()
+    first, second = [await place.store.settlements.window("hkd", number) for number in (1, 2)]
+    assert first is not None
+    assert second is not None
+    assert first.filled
+    sums = {}
+    for window in (first, second):
+        sums[window.number] = {
+            (each.participant, each.asset): each.net_debit_minor for each in window.positions if each.net_debit_minor
+        }
+    reached = {each.partition: each.to_offset for each in first.ranges}
+    inside = [each.fact for each in place.archive.kept.values() if each.offset < reached[each.partition]]
+    outside = [each.fact for each in place.archive.kept.values() if each.offset >= reached[each.partition]]
+    hkd = lambda facts: {whose: total for whose, total in expected(facts).items() if whose[1] is Asset.HKD}  # noqa: E731
+    assert sums == {1: hkd(inside), 2: hkd(outside)}
+    assert len(inside) >= 120
+    await check(place, [*facts[:120], *late])
+
+
+async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(place: Place) -> None:
+    await join(place.store, "FXBANK")
+    half = paid("AGENT1", 3, (Entry("AGENT1", Asset.HKD, 5),))
+    facts = [fact for fact in load(5) if (fact.debtor_agent, fact.sequence) != ("AGENT1", 3)]
+    await place.publish([*facts[:10], half, *facts[10:]])
+    await place._producer.send_and_wait(place.topic, b"not an event", b"AGENT2")
+    async with settling(place) as settler:
+        await place.settled()
+        assert settler.poisoned_total == 2
+        assert {each.code for each in place.graves.buried} == {"UNBALANCED", "MALFORMED"}
+        assert await place.store.settlements.gaps() == [("AGENT1", 3)]
+        mended = paid("AGENT1", 3, across("AGENT1", 5))
+        await place.publish([mended])
+        await place.settled()
+    await check(place, [*facts, mended])
+
+
+async def test_another_event_under_a_number_that_is_taken_is_poison(place: Place) -> None:
+    await join(place.store, "FXBANK")
+    facts = load(3)
+    async with settling(place):
+        await place.publish(facts)
+        await place.settled()
+        forged = facts[0]._replace(event_id=str(uuid.uuid4()), uetr=str(uuid.uuid4()))
+        await place.publish([forged])
+        await place.settled()
+        assert [each.code for each in place.graves.buried] == ["SEQUENCE_CONFLICT"]
+    await check(place, facts)
+
+
+async def test_the_archive_down_stops_settlement_at_its_place(place: Place) -> None:
+    await join(place.store, "FXBANK")
+    facts = load(10)
+    async with settling(place) as settler:
+        await place.publish(facts[:40])
+        await place.settled()
+        place.archive.down = True
+        await place.publish(facts[40:])
+        await eventually(lambda: settler.trouble.failing, "the trouble is shown")
+        assert "ArchiveUnavailable" in settler.trouble.last_error
+        assert sum((await place.store.settlements.progress()).offsets.values()) == 40
+        place.archive.down = False
+        await place.settled()
+        await eventually(lambda: not settler.trouble.failing, "it is over")
+    await check(place, facts)
+
+
+async def test_a_topic_made_anew_halts_and_says_what_to_do(place: Place) -> None:
+    facts = load(5)
+    async with settling(place):
+        await place.publish(facts)
+        await place.settled()
+    place.topic = f"test.{uuid.uuid4().hex}"
+    await place.make_topic()
+    async with settling(place) as settler:
+        await eventually(lambda: "SettlementHalted" in settler.trouble.last_error, "it halts")
+        assert "bayswitch rebuild" in settler.trouble.last_error
