@@ -9,7 +9,7 @@ demo: .venv.stamp
 	$(BIN)/bayswitch demo
 
 test: .venv.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: .venv.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -32,6 +32,11 @@ from adapters.kit.promises import (
     times_paid,
     until,
 )
+from adapters.kit.statement_promises import (
+    statement_holds_together,
+    statement_lists_what_came_in,
+    statement_lists_what_was_paid,
+)
 from switch.domain.instruction import Instruction
 from switch.domain.payment import Payment
 from switch.errors import RailSilent, RailUnavailable, StoreUnavailable
@@ -337,10 +342,17 @@ async def inbound_repeated(factory: CaseFactory) -> None:
     require(len(inbox.taken) >= 2 and len(set(inbox.taken)) == 1, "a repeat is the same instruction")
 
 
+async def inbound_in_the_statement(factory: CaseFactory) -> None:
+    """See statement_lists_what_came_in."""
+    async with factory(Inbox("")) as case:
+        await statement_lists_what_came_in(case)
+
+
 _PLAIN: Final[tuple[Check, ...]] = (
     accepts, repeat_is_safe, repeats_at_once, other_body_is_refused, refuses_by_its_rules, maps_every_code, never_seen,
     silence, silence_after_booking, late_answer, answer_twice, malformed_answer, badly_signed_answer, cut_in_the_answer,
     cut_before_the_answer, still_working, offline, maintenance, cancel_is_clean, expired, abort, pipelined, close_is_silence,
+    statement_lists_what_was_paid, statement_holds_together,
 )  # fmt: skip
 _NEEDS: Final[Mapping[str, FaultKind]] = {
     "badly_signed_answer": FaultKind.BAD_SIGNATURE,
@@ -369,7 +381,7 @@ def _over_a_case(check: Check) -> Callable[[CaseFactory], Awaitable[None]]:
 
 CHECKS: Final[Mapping[str, Callable[[CaseFactory], Awaitable[None]]]] = {
     **{_name(check): _over_a_case(check) for check in _PLAIN},
-    **{_name(check): check for check in (inbound_paid, inbound_refused, inbound_repeated)},
+    **{_name(check): check for check in (inbound_paid, inbound_refused, inbound_repeated, inbound_in_the_statement)},
 }
 
 

@@ -9,11 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc.aio
-from bayswitch.v1 import participant_pb2, participant_pb2_grpc, payment_pb2, payment_pb2_grpc
+from bayswitch.v1 import (
+    participant_pb2,
+    participant_pb2_grpc,
+    payment_pb2,
+    payment_pb2_grpc,
+    settlement_pb2,
+    settlement_pb2_grpc,
+)
 
 from adapters.kit.control import control
 
-__all__ = ["Audit", "audit"]
+__all__ = ["Audit", "audit", "settled_of"]
 
 _STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
 _PAGE_SIZE = 500
@@ -57,7 +64,8 @@ async def audit(
                 if payment.uetr in records:
                     found.problems.append(f"{payment.uetr}: two records")
                 records[payment.uetr] = payment
-        _check_positions(found, await _positions(channel, operator), records)
+        settled = await settled_of(channel, operator)
+        _check_positions(found, await _positions(channel, operator), records, settled)
     for uetr, payment in records.items():
         _check_record(found, uetr, payment)
     for uetr, told in answers.items():
@@ -87,9 +95,33 @@ async def _positions(channel: grpc.aio.Channel, operator: str) -> Any:
     return (await stub.GetPositions(participant_pb2.GetPositionsRequest(), timeout=30, metadata=metadata)).positions
 
 
-def _check_positions(found: Audit, positions: Any, records: Mapping[str, Any]) -> None:
-    """Per asset the positions sum to zero, nothing is reserved, and each is the sum of the entries of the records."""
-    booked: Counter[tuple[str, str]] = Counter()
+async def settled_of(channel: grpc.aio.Channel, operator: str) -> Counter[tuple[str, str]]:
+    """What confirmed obligations moved, by participant and asset; nothing where nothing is settled for want of a broker."""
+    stub = settlement_pb2_grpc.SettlementServiceStub(channel)
+    options: dict[str, Any] = {"timeout": 30, "metadata": (("x-bayswitch-participant", operator),)}
+    moved: Counter[tuple[str, str]] = Counter()
+    try:
+        listed = (await stub.ListArrangements(settlement_pb2.ListArrangementsRequest(), **options)).arrangements
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return moved
+        raise
+    agents = {each.arrangement_id: each.settlement_agent for each in listed}
+    windows = await stub.ListWindows(settlement_pb2.ListWindowsRequest(page_size=_PAGE_SIZE), **options)
+    for each in windows.windows:
+        whole = (await stub.GetWindow(settlement_pb2.GetWindowRequest(window_id=each.window_id), **options)).window
+        for owed in whole.obligations:
+            if owed.state == settlement_pb2.OBLIGATION_STATE_CONFIRMED:
+                moved[owed.participant, owed.asset] -= owed.amount_minor
+                moved[agents[whole.arrangement_id], owed.asset] += owed.amount_minor
+    return moved
+
+
+def _check_positions(
+    found: Audit, positions: Any, records: Mapping[str, Any], settled: Mapping[tuple[str, str], int]
+) -> None:
+    """Per asset the positions sum to zero, nothing is reserved, and each is what the entries and the settlements say."""
+    booked: Counter[tuple[str, str]] = Counter(settled)
     for payment in records.values():
         for entry in payment.entries:
             booked[entry.participant, entry.asset] += entry.amount_minor

@@ -8,7 +8,7 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -18,18 +18,30 @@ from adapters import RAILS
 from adapters.kit.keys import load_or_make
 from adapters.kit.module import RailOptions
 from switch.api import ApiParts, Server, ServerOptions, check_identity
+from switch.app_settlement import Settling, Work
+from switch.archive import SqlArchive, open_archive
 from switch.domain.corridor import Fee
 from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
 from switch.errors import ConfigError, anatomy
-from switch.events import KafkaSink, Relay
 from switch.limits import BACKGROUND_RESTART_MS, CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_VALID_MS
-from switch.ports import Durability, Rail
+from switch.ports import Archive, Durability, Rail
 from switch.routing import RouterHolder
 from switch.rules import Rules, load_rules
 from switch.settings import Settings
 from switch.store import Store, open_store
 
-__all__ = ["Switch", "SystemClock", "check", "connect_rails", "connect_store", "recovery_times", "run", "serve"]
+__all__ = [
+    "Switch",
+    "SystemClock",
+    "check",
+    "connect_archive",
+    "connect_rails",
+    "connect_store",
+    "recovery_times",
+    "run",
+    "run_works",
+    "serve",
+]
 
 _LOG = logging.getLogger("bayswitch")
 _Result = TypeVar("_Result")
@@ -72,8 +84,12 @@ class Switch:
 
     async def _start(self) -> int:
         settings, clock, opened = self.settings, self._clock, self._opened
-        store = await connect_store(settings)
+        archive = connect_archive(settings)
+        opened.push_async_callback(archive.close)
+        store = await connect_store(settings, archive)
         opened.push_async_callback(store.close)
+        settling = Settling(settings, self._rules, store, archive, clock)
+        await settling.check_topics()
         self.durability = await store.payments.durability()
         rails = connect_rails(settings)
         for rail in rails.values():
@@ -100,6 +116,7 @@ class Switch:
             store.payments,
             store.participants,
             clock,
+            settling.settlement,
         )
         server = Server(parts, server_options(settings))
         for name, rail in rails.items():
@@ -116,8 +133,8 @@ class Switch:
             times=recovery_times(settings),
         )
         self._run_in_background("recovery", recovery.run)
-        if settings.kafka_bootstrap:
-            self._run_in_background("the relay", self._relay(store).run)
+        for what, work in settling.background():
+            self._run_in_background(what, work)
         opened.push_async_callback(self._drain, payments)
         opened.push_async_callback(server.stop, settings.drain_ms)
         self.port = await server.start()
@@ -132,13 +149,6 @@ class Switch:
             clock=self._clock,
             life_ms=self.settings.quote_ms,
         )
-
-    def _relay(self, store: Store) -> Relay:
-        settings = self.settings
-        sink = KafkaSink(
-            settings.kafka_bootstrap, partitions=settings.kafka_partitions, replication=settings.kafka_replication
-        )
-        return Relay(store.payments, sink, self._clock)
 
     async def stop(self) -> None:
         """NOT_SERVING, running calls and payments end, then everything closes. Safe to repeat, and before `start`.
@@ -216,13 +226,24 @@ def check(settings: Settings) -> Rules:
     return rules
 
 
-async def connect_store(settings: Settings) -> Store:
-    """The store the settings name; the embedded one is started, or joined when it runs already."""
+def connect_archive(settings: Settings) -> SqlArchive:
+    """The archive the settings name; nothing is opened before it is needed. Raises ConfigError."""
+    return open_archive(settings.archive_url.get_secret_value(), settings.data_dir)
+
+
+async def connect_store(settings: Settings, archive: Archive | None = None) -> Store:
+    """The store the settings name; the embedded one is started, or joined when it runs already.
+
+    `archive` answers for what left the store; who only looks at the outbox needs none.
+    """
     return await open_store(
         settings.redis_url.get_secret_value(),
         shards=settings.shards,
         durability=settings.durability,
         data_dir=settings.data_dir,
+        note_key=hmac.digest(_identity_key(settings), b"note", hashlib.sha256),
+        archive=archive,
+        retention_ms=settings.retention_ms,
     )
 
 
@@ -290,18 +311,22 @@ def server_options(settings: Settings) -> ServerOptions:
 
 
 def identity_hash(settings: Settings) -> Callable[[str], str]:
-    """Keyed hash of an identity, 128 bits as hex: what person limits count.
+    """Keyed hash of an identity, 128 bits as hex: what person limits count. Raises ConfigError: as `_identity_key`."""
+    key = _identity_key(settings)
+    return lambda identity: hmac.digest(key, identity.encode(), hashlib.sha256)[:16].hex()
 
-    The key is made once, in the data directory, and never leaves it; switches that share a store share the setting.
+
+def _identity_key(settings: Settings) -> bytes:
+    """Made once, in the data directory, and never leaves it; switches that share a store share the setting.
+
     Raises ConfigError: the key cannot be read or kept.
     """
     key = settings.identity_key.get_secret_value().encode()
     path = settings.data_dir / "identity.key"
     try:
-        key = key or load_or_make(path, lambda: secrets.token_bytes(32))
+        return key or load_or_make(path, lambda: secrets.token_bytes(32))
     except OSError as error:
         raise ConfigError(f"data_dir: {path} cannot be kept: {error.strerror}") from None
-    return lambda identity: hmac.digest(key, identity.encode(), hashlib.sha256)[:16].hex()
 
 
 def run(work: Coroutine[Any, Any, _Result], settings: Settings) -> _Result:
@@ -315,6 +340,20 @@ def unfetched(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an error that no task fetched as every other: the loop's own handler would print its text and its values."""
     error = context.get("exception")
     _LOG.error("%s: %s", context["message"], anatomy(error) if error is not None else "")
+
+
+async def run_works(works: Sequence[Work]) -> None:
+    """Run background work, each kept running, until SIGTERM or SIGINT: a relay or a settler in a process of its own."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    tasks = [loop.create_task(_kept_running(what, work)) for what, work in works]
+    try:
+        await stopping.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def serve(settings: Settings, on_ready: Callable[[Switch], None]) -> None:

@@ -1,3 +1,42 @@
-"""Fixtures for every test: the real servers, started once, on free ports, stopped at the end."""
+"""Fixtures for every test: the real servers, started once per process, on free ports, stopped at the end.
 
-pytest_plugins = ["tests.fixtures_valkey", "tests.fixtures_kafka"]
+`make test` runs two worker processes; each has servers of its own. `pytest tests/some/test_x.py` runs in one process.
+"""
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
+
+pytest_plugins = ["tests.fixtures_valkey", "tests.fixtures_kafka", "tests.fixtures_postgres"]
+
+# Folders that one worker runs as a whole, from the beginning: they share a sandbox, and load it. Two of them at once
+# would measure each other. Everything else goes to the workers file by file.
+TOGETHER = ("tests/system/",)
+
+# A time for one example would measure what else the machine does.
+settings.register_profile("bayswitch", deadline=None)
+settings.load_profile("bayswitch")
+
+
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """A unit of work is a file, or a folder of TOGETHER; units are handed out in the order of collection."""
+
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    return _ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker the longest unit begins first, so that no worker is left alone with it at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER))

@@ -12,41 +12,23 @@ from switch.domain.money import Asset, Money
 from switch.domain.payment import TRANSITIONS, Hold, Payment, State, Transition
 from switch.domain.position import Position
 from switch.domain.quote import Quote, QuoteState
-from switch.domain.settlement import SettlementFact
 from switch.errors import Refused, StoreUnavailable
-from switch.ports import (
-    Change,
-    Clock,
-    Durability,
-    OutboxEntry,
-    Participant,
-    Prepared,
-    RailAck,
-)  # fmt: skip
-from tests.fake_register import FakeRegister
+from switch.ports import Archive, Change, Clock, Durability, Participant, Prepared, RailAck
+from tests.fake_outbox import FakeOutboxes
 
 __all__ = ["FakeStore"]
 
 
-class FakeStore(FakeRegister):
+class FakeStore(FakeOutboxes):
     """All three ports over one state, as one server would keep it."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
-        self.payments: dict[str, Payment] = {}
+    def __init__(self, clock: Clock, archive: Archive | None = None) -> None:
+        super().__init__(clock, archive)
         self.calls: defaultdict[str, int] = defaultdict(int)  # how often each step was called
         self._failures: list[tuple[str, bool]] = []
         self._held: dict[str, asyncio.Event] = {}
-        self._requests: dict[tuple[str, str], str] = {}
         self._next_look: dict[str, int] = {}
-        self._used: defaultdict[tuple[str, Asset], int] = defaultdict(int)
         self._reserved: defaultdict[tuple[str, Asset], int] = defaultdict(int)
-        self._net: defaultdict[tuple[str, Asset], int] = defaultdict(int)
-        self._counters: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._changes: defaultdict[str, list[Change]] = defaultdict(list)
-        self._outbox: list[OutboxEntry] = []
-        self._sequence: defaultdict[str, int] = defaultdict(int)
         self._quotes: dict[str, Quote] = {}
         self._quote_used_by: dict[str, str] = {}
         self._quote_held: set[str] = set()
@@ -77,8 +59,10 @@ class FakeStore(FakeRegister):
         instruction = hold.instruction
         known = self._requests.get((hold.participant, instruction.request_id))
         if known is not None:
-            return Prepared(False, self.payments[known])
-        if hold.uetr in self.payments:
+            began = await self._one(hold.participant, known)
+            assert began is not None
+            return Prepared(False, began)
+        if hold.uetr in self.payments or hold.uetr in self._gone:
             raise Refused("UETR_REUSED", field="uetr")
         self._check_participant(hold.participant)
         refusal = self._quote_fault(hold, quote_id) or self._limit_fault(hold) or self._cap_fault(hold)
@@ -156,17 +140,7 @@ class FakeStore(FakeRegister):
 
     def _keep(self, payment: Payment) -> None:
         self.payments[payment.hold.uetr] = payment
-        changes = self._changes[payment.hold.participant]
-        changes.append(Change(f"{len(changes) + 1}-0", payment.hold.uetr, payment.state, payment.history[-1].time_ms))
-
-    def _emit(self, payment: Payment) -> None:
-        hold, last = payment.hold, payment.history[-1]
-        self._sequence[hold.participant] += 1
-        fact = SettlementFact(
-            hold.uetr, self._sequence[hold.participant], hold.uetr, hold.participant, last.state, last.reason, hold.rail,
-            hold.corridor_id, last.rail_reference, payment.entries, hold.prepared_time_ms, last.time_ms,
-        )  # fmt: skip
-        self._outbox.append(OutboxEntry(0, f"{len(self._outbox) + 1}-0", fact))
+        self._change(payment)
 
     async def _move(self, name: str, hold: Hold, step: Transition) -> Payment:
         await self._trip(name)
@@ -204,18 +178,27 @@ class FakeStore(FakeRegister):
 
     async def get(self, participant: str, uetr: str) -> Payment | None:
         await self._trip("get")
-        payment = self.payments.get(uetr)
+        return await self._one(participant, uetr)
+
+    async def _one(self, participant: str, uetr: str) -> Payment | None:
+        payment = self.payments.get(uetr) or await self._from_archive(participant, uetr)
         return payment if payment is not None and payment.hold.participant == participant else None
 
     async def get_by_request(self, participant: str, request_id: str) -> Payment | None:
         await self._trip("get_by_request")
         uetr = self._requests.get((participant, request_id))
-        return None if uetr is None else self.payments[uetr]
+        return None if uetr is None else await self._one(participant, uetr)
 
     async def list_payments(
         self, participant: str, *, state: State | None, from_time_ms: int, to_time_ms: int, token: str, count: int
     ) -> tuple[list[Payment], str]:
         await self._trip("list_payments")
+        if self._archive is not None and not token.isdigit():  # those that left come first
+            facts, token = await self._archive.list_payments(
+                participant, state=state, from_time_ms=from_time_ms, to_time_ms=to_time_ms, token=token, count=count
+            )
+            if facts or token:
+                return [self._notes.open(fact.uetr, fact.note) for fact in facts], token or "0"
         own = [payment for payment in self.payments.values() if payment.hold.participant == participant]
         first = int(token or "0")
         found: list[Payment] = []
@@ -265,18 +248,6 @@ class FakeStore(FakeRegister):
         times = [self.payments[uetr].hold.prepared_time_ms for uetr in self._next_look]
         return len(times), min(times, default=0)
 
-    async def outbox_read(self, shard: int, count: int) -> list[OutboxEntry]:
-        await self._trip("outbox_read")
-        return self._outbox[:count]
-
-    async def outbox_delete(self, entries: Sequence[OutboxEntry]) -> None:
-        await self._trip("outbox_delete")
-        self._outbox = [entry for entry in self._outbox if entry not in entries]
-
-    async def outbox_depth(self) -> tuple[int, int]:
-        await self._trip("outbox_depth")
-        return len(self._outbox), self._outbox[0].fact.final_time_ms if self._outbox else 0
-
     @property
     def shards(self) -> int:
         return 1
@@ -324,11 +295,11 @@ class FakeStore(FakeRegister):
         released, now_ms = 0, self._clock.now_ms()
         for quote_id in quote_ids:
             quote, used_by = self._quotes[quote_id], self._quote_used_by.get(quote_id)
-            payment = self.payments[used_by] if used_by else None
-            if quote.expiry_time_ms > now_ms if payment is None else not payment.state.final:
+            state = self._state(used_by) if used_by else None
+            if quote.expiry_time_ms > now_ms if state is None else not state.final:
                 continue
             self._hold_quote(quote.provider, quote.credit, -1)
-            if payment is not None and payment.state is State.COMMITTED:
+            if state is State.COMMITTED:
                 self._used[quote.provider, quote.credit.asset] += quote.credit.amount_minor
             self._quote_held.discard(quote_id)
             released += 1

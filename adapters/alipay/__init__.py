@@ -4,6 +4,7 @@ from typing import Final
 
 from adapters.alipay.client import AlipayRail
 from adapters.alipay.simulator import AlipaySimulator
+from adapters.alipay.statement import STATEMENT
 from adapters.kit.module import RailModule
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
@@ -19,4 +20,5 @@ RAIL: Final = RailModule(
     institution="2021000000000001",
     make_client=AlipayRail,
     make_simulator=AlipaySimulator,
+    statement=STATEMENT,
 )

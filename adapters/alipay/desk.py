@@ -11,7 +11,6 @@ answers, and its trade closes when it times out.
 
 import re
 import unicodedata
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,13 +19,13 @@ from typing import Any, Final
 from adapters.alipay import spec
 from adapters.alipay.codec import Reply, Request, china_time
 from adapters.alipay.rules import AMOUNT_MINOR_MAX, CONFIRM_MS, PAY_TIMEOUT_MS, code_of
+from adapters.alipay.statement import key_of
 from adapters.kit.books import Account, AccountState, Books, Limit, PaymentStatus, Record
 from switch.domain.money import Asset
 
 __all__ = ["HOUSE", "Desk"]
 
 HOUSE: Final = "ALIPAY"  # the one institution of the seed
-_HEX_UUID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9A-Za-z_]{1,64}", re.ASCII)  # letters, digits, underscore: the platform's rule
 _SUCCESS: Final = spec.Result("10000", "Success")
 _WAITING: Final = spec.Result("10003", "order success pay inprocess")
@@ -62,7 +61,7 @@ class _Order:
     @property
     def key(self) -> str:
         """The UETR behind a number of the switch; a number of anybody else stands for itself."""
-        return str(uuid.UUID(hex=self.number)) if _HEX_UUID.fullmatch(self.number) else f"no:{self.number}"
+        return key_of(self.number)
 
 
 class Desk:

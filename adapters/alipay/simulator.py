@@ -20,12 +20,14 @@ from adapters.alipay import codec, spec
 from adapters.alipay.desk import Desk, refusal
 from adapters.alipay.rules import GATEWAY_PATH
 from adapters.alipay.signing import Signer, Verifier, signer_of, verifier_of
+from adapters.alipay.statement import STATEMENT
 from adapters.kit.clock import wall_ms
 from adapters.kit.control import ControlServer
 from adapters.kit.faults import Fault, FaultKind, FaultTable, Operation
 from adapters.kit.mock_server import malform
 from adapters.kit.module import SimulatorOptions
 from adapters.kit.seed import load_seed
+from adapters.kit.statement_pages import StatementPages
 from adapters.kit.trace import Trace
 from switch.errors import CodecError
 from switch.limits import CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_BYTES_MAX
@@ -70,8 +72,9 @@ class AlipaySimulator:
         self._now_ms = now_ms
         self._trace = Trace()
         self._control = ControlServer(
-            options.host, options.control_port, self.faults, self.desk.books, trace=self._trace
-        )
+            options.host, options.control_port, self.faults, self.desk.books, trace=self._trace,
+            statements=StatementPages(self.desk.books, STATEMENT, options.institution),
+        )  # fmt: skip
         self._signer: Signer | None = None
         self._verifier: Verifier | None = None
         self._runner: web.AppRunner | None = None

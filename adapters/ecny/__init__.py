@@ -3,6 +3,7 @@
 from adapters.ecny.client import EcnyRail
 from adapters.ecny.rules import INSTITUTION
 from adapters.ecny.simulator import EcnySimulator
+from adapters.ecny.statement import STATEMENT
 from adapters.kit.module import RailModule
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
@@ -18,4 +19,5 @@ RAIL = RailModule(
     institution=INSTITUTION,
     make_client=EcnyRail,
     make_simulator=EcnySimulator,
+    statement=STATEMENT,
 )

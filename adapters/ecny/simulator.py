@@ -25,6 +25,7 @@ from adapters.ecny.spec import (
     QueryRequest,
     QueryResponse,
 )
+from adapters.ecny.statement import STATEMENT
 from adapters.kit.books import Account, AccountState, Books, Limit, PaymentStatus, Record
 from adapters.kit.clock import wall_ms
 from adapters.kit.control import ControlServer
@@ -32,6 +33,7 @@ from adapters.kit.faults import FaultKind, FaultTable, Operation
 from adapters.kit.mock_server import MockPorts, MockServer, Reply
 from adapters.kit.module import SimulatorOptions
 from adapters.kit.seed import load_seed
+from adapters.kit.statement_pages import StatementPages
 from switch.domain.identifiers import parse_ecny_wallet_id
 from switch.domain.money import Asset
 from switch.errors import CodecError, InvalidValue
@@ -83,8 +85,9 @@ class EcnySimulator(MockPorts):
         self._repeats: dict[str, list[ConvertRequest]] = {}  # asked again while the first was being worked on
         self._server = MockServer(options.host, options.port, self._handle, self.faults, spoil_signature=_spoil)
         self._control = ControlServer(
-            options.host, options.control_port, self.faults, self.books, trace=self._server.trace
-        )
+            options.host, options.control_port, self.faults, self.books, trace=self._server.trace,
+            statements=StatementPages(self.books, STATEMENT, options.institution),
+        )  # fmt: skip
 
     # --- one message -------------------------------------------------------------------------------------------------
     def _handle(self, payload: bytes) -> Reply | None:

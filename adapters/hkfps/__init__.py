@@ -2,6 +2,7 @@
 
 from adapters.hkfps.client import FpsRail
 from adapters.hkfps.simulator import FpsSimulator
+from adapters.hkfps.statement import STATEMENT
 from adapters.kit.module import RailModule
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
@@ -17,4 +18,5 @@ RAIL = RailModule(
     institution="999",  # no participant has it (rails.md A4)
     make_client=FpsRail,
     make_simulator=FpsSimulator,
+    statement=STATEMENT,
 )

@@ -20,6 +20,7 @@ __all__ = [
     "CATEGORIES",
     "CREDIT_TRANSFER",
     "ENQUIRY_SERVICE",
+    "ENVELOPE",
     "HUB",
     "PAYMENT_SERVICE",
     "SERVICES",
@@ -50,7 +51,7 @@ PLACES: Final = ("HK", "MO", "CN")
 NAME_CHARS_MAX: Final = 40  # rails.md A2 [f3]
 ACCOUNT_CHARS_MAX: Final = 34  # ISO Max34Text, and rails.md A2 [f3]
 
-_FPS: Final = Envelope(
+ENVELOPE: Final = Envelope(
     root="FpsMsg",
     namespace="urn:hkicl:fps:xsd:fps.envelope.01",
     head="head.001.001.01",
@@ -80,7 +81,7 @@ def _email(role: str, at: str) -> Field:
     return Field(f"{role}_email", f"{at}/CtctDtls/EmailAdr", Kind.TEXT, required=False, max_chars=64)
 
 
-CREDIT_TRANSFER: Final = _FPS.message(
+CREDIT_TRANSFER: Final = ENVELOPE.message(
     "pacs.008.001.06",
     "FIToFICstmrCdtTrf",
     (PAYMENT_SERVICE,),
@@ -101,8 +102,8 @@ CREDIT_TRANSFER: Final = _FPS.message(
         code("debtor_place", f"{_TX}/Dbtr/CtryOfRes", PLACES),
         _email("debtor", f"{_TX}/Dbtr"),
         *_address("debtor", f"{_TX}/DbtrAcct"),
-        _FPS.member("debtor_agent", f"{_TX}/DbtrAgt"),
-        _FPS.member("creditor_agent", f"{_TX}/CdtrAgt"),
+        ENVELOPE.member("debtor_agent", f"{_TX}/DbtrAgt"),
+        ENVELOPE.member("creditor_agent", f"{_TX}/CdtrAgt"),
         text("creditor_name", f"{_TX}/Cdtr/Nm", NAME_CHARS_MAX),
         code("creditor_place", f"{_TX}/Cdtr/CtryOfRes", PLACES),
         _email("creditor", f"{_TX}/Cdtr"),
@@ -146,7 +147,7 @@ class Transfer(NamedTuple):
     remark: str | None
 
 
-STATUS_REPORT: Final = _FPS.message(
+STATUS_REPORT: Final = ENVELOPE.message(
     "pacs.002.001.08",
     "FIToFIPmtStsRpt",
     (PAYMENT_SERVICE, ENQUIRY_SERVICE),
@@ -180,7 +181,7 @@ class StatusReport(NamedTuple):
     reference: str | None
 
 
-STATUS_REQUEST: Final = _FPS.message(
+STATUS_REQUEST: Final = ENVELOPE.message(
     "pacs.028.001.01",
     "FIToFIPmtStsReq",
     (ENQUIRY_SERVICE,),

@@ -7,6 +7,8 @@
     {"call": "paid", "uetr": "..."}                   -> statement lines of one payment, for audits
     {"call": "twice"}                                 -> {uetr: times} of what was booked more than once, for audits
     {"call": "messages", "uetr": "..."}               -> {"messages": [{direction, text}]}: the bytes, as they were
+    {"call": "statement", "date": "2026-11-25"}       -> {"files": [{"name", "base64"}], ...}: the rail's own end-of-day
+                                                      statement in its own form; in pages: see statement_pages.py
     {"call": "inbound", ...}                          the rail pays us from one of its accounts; its fields are the rail's
 
 An answer is {"ok": true, ...} or {"ok": false, "rule": ..., "message": ...}. For sandboxes and tests: loopback only.
@@ -14,16 +16,20 @@ An answer is {"ok": true, ...} or {"ok": false, "rule": ..., "message": ...}. Fo
 
 import asyncio
 import contextlib
+import inspect
 import json
 from collections.abc import Awaitable, Callable
+from datetime import date
+from functools import partial
 from typing import Any
 
 from adapters.kit.books import Books
 from adapters.kit.faults import Fault, FaultRule, FaultTable, Operation
+from adapters.kit.statement_pages import StatementPages, collect
 from adapters.kit.trace import Trace
 from switch.errors import BayswitchError, InvalidValue, RailUnavailable
 
-__all__ = ["ControlServer", "control"]
+__all__ = ["ControlServer", "control", "fetch_statement"]
 
 LINE_BYTES_MAX = 4 << 20
 PAGE_COUNT_MAX = 10_000
@@ -31,7 +37,10 @@ Inbound = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class ControlServer:
-    """Serves one mock rail's faults and books. `inbound` begins a payment from the rail and returns how it ended."""
+    """Serves one mock rail's faults and books. `inbound` begins a payment from the rail and returns how it ended.
+
+    `statements` writes its end-of-day statements; a rail without them refuses that call.
+    """
 
     def __init__(
         self,
@@ -41,8 +50,10 @@ class ControlServer:
         books: Books,
         inbound: Inbound | None = None,
         trace: Trace | None = None,
+        statements: StatementPages | None = None,
     ) -> None:
         self.port = port
+        self._statements = statements
         self._trace = trace or Trace()
         self._host = host
         self._faults = faults
@@ -96,9 +107,11 @@ class ControlServer:
             known = getattr(self, f"_call_{call}", None) if isinstance(call, str) else None
             if known is None:
                 raise InvalidValue(
-                    "CONTROL", "calls are fault, faults, clear, health, books, payments, paid, twice, messages, inbound"
+                    "CONTROL",
+                    "calls are fault, faults, clear, health, books, payments, paid, twice, messages, statement, inbound",
                 )
-            return {"ok": True, **known(**request)}
+            found = known(**request)
+            return {"ok": True, **(await found if inspect.isawaitable(found) else found)}
         except InvalidValue as error:
             return {"ok": False, "rule": error.rule, "message": str(error)}
         except BayswitchError as error:
@@ -149,6 +162,11 @@ class ControlServer:
     def _call_twice(self) -> dict[str, Any]:
         return {"twice": self._books.booked_twice()}
 
+    async def _call_statement(self, *, date: str, snapshot: str = "", after: int = 0) -> dict[str, Any]:
+        if self._statements is None:
+            raise InvalidValue("CONTROL", "this rail has no statements")
+        return await self._statements.page(date=date, snapshot=snapshot, after=after)
+
     def _call_paid(self, *, uetr: str) -> dict[str, Any]:
         return {"paid": [[line.amount_minor, line.asset.name, line.reference] for line in self._books.paid(uetr)]}
 
@@ -179,3 +197,8 @@ async def control(host: str, port: int, call: str, **parameters: Any) -> dict[st
     if not answer.pop("ok"):
         raise InvalidValue(answer["rule"], answer["message"])
     return answer
+
+
+async def fetch_statement(host: str, port: int, day: date) -> dict[str, bytes]:
+    """The files of a mock rail's statement of one day, as the rail wrote them. Raises as `control`, and CodecError."""
+    return await collect(partial(control, host, port, "statement"), day)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from adapters.kit.statement import StatementFormat
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
 from switch.limits import CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_VALID_MS
@@ -65,3 +66,4 @@ class RailModule(NamedTuple):
     institution: str  # our default code on this rail
     make_client: Callable[[RailOptions], Rail]
     make_simulator: Callable[[SimulatorOptions], Simulator]
+    statement: StatementFormat  # the form of its end-of-day statement

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from adapters.kit.clock import wall_ms
 from adapters.kit.faults import FaultKind
+from adapters.kit.statement import StatementFormat
 from switch.domain.instruction import Instruction
 from switch.domain.payment import Hold, Payment, State, Transition
 from switch.errors import RailRejected, RailSilent, RailUnavailable
@@ -57,6 +58,8 @@ class RailCase:
     refusals: Mapping[str, Callable[[], Hold]]  # our reason -> a payment the mock's own rules refuse with it
     codes: Mapping[str, str]  # every refusal code of the rail -> our reason; each is tried by refuse:CODE
     in_flight: Callable[[], int]  # requests under way on the client's links
+    statement: StatementFormat  # the form of its end-of-day statement
+    institution: str  # our code on the rail, whose statement it is
     inbound: Mapping[str, Any] | None = None  # parameters of the control call "inbound"; None: the rail has none
     faults: frozenset[FaultKind] = field(default_factory=lambda: frozenset(FaultKind))
     valid_ms: int = RAIL_MESSAGE_VALID_MS

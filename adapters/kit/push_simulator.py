@@ -36,6 +36,8 @@ from adapters.kit.push_codec import (
     Told,
 )
 from adapters.kit.seed import load_seed
+from adapters.kit.statement import StatementFormat
+from adapters.kit.statement_pages import StatementPages
 from switch.domain.identifiers import parse_uetr
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
@@ -75,6 +77,7 @@ class PushSimulator(MockPorts, Generic[T]):
         *,
         seed: Path,
         prefix: str,
+        statement: StatementFormat,
         now_ms: Callable[[], int] = wall_ms,
     ) -> None:
         """`seed` is the rail's own, used when the options name none; `prefix` begins the hub's references."""
@@ -88,8 +91,9 @@ class PushSimulator(MockPorts, Generic[T]):
         self.faults = FaultTable(supported=_FAULTS, codes=ISO_REASONS)
         self._server = MockServer(options.host, options.port, self._handle, self.faults)
         self._control = ControlServer(
-            options.host, options.control_port, self.faults, self.books, self._inbound, self._server.trace
-        )
+            options.host, options.control_port, self.faults, self.books, self._inbound, self._server.trace,
+            StatementPages(self.books, statement, options.institution),
+        )  # fmt: skip
         self._outgoing: Outgoing[tuple[PaymentStatus, str]] = Outgoing(self._server.push)
 
     async def close(self) -> None:

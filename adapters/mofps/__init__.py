@@ -3,6 +3,7 @@
 from adapters.kit.module import RailModule
 from adapters.mofps.client import EasyTransferRail
 from adapters.mofps.simulator import EasyTransferSimulator
+from adapters.mofps.statement import STATEMENT
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
 
@@ -17,4 +18,5 @@ RAIL = RailModule(
     institution="999",  # no participant has it (the codes are ours)
     make_client=EasyTransferRail,
     make_simulator=EasyTransferSimulator,
+    statement=STATEMENT,
 )

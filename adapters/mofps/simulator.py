@@ -8,6 +8,7 @@ from adapters.kit.module import SimulatorOptions
 from adapters.kit.push_simulator import PushSimulator
 from adapters.mofps import hub_codec
 from adapters.mofps.spec import Transfer
+from adapters.mofps.statement import STATEMENT
 
 __all__ = ["EasyTransferSimulator"]
 
@@ -18,4 +19,4 @@ class EasyTransferSimulator(PushSimulator[Transfer]):
     """adapters.kit.module.Simulator for Easy Transfer, with real-time and with batched banks."""
 
     def __init__(self, options: SimulatorOptions, now_ms: Callable[[], int] = wall_ms) -> None:
-        super().__init__(options, hub_codec, seed=SEED, prefix="MOET", now_ms=now_ms)
+        super().__init__(options, hub_codec, seed=SEED, prefix="MOET", statement=STATEMENT, now_ms=now_ms)

@@ -21,6 +21,7 @@ from switch.limits import ACCOUNT_CHARS_MAX, NAME_CHARS_MAX, REMARK_CHARS_MAX
 __all__ = [
     "CREDIT_TRANSFER",
     "ENQUIRY_SERVICE",
+    "ENVELOPE",
     "HUB",
     "PAYMENT_SERVICE",
     "STATUS_REPORT",
@@ -39,7 +40,7 @@ ENQUIRY_SERVICE: Final = "STATUSENQUIRY"
 STATUSES: Final = ("ACSC", "ACSP", "PDNG", "RJCT")
 PLACES: Final = ("HK", "MO", "CN")
 
-_EASY: Final = Envelope(
+ENVELOPE: Final = Envelope(
     root="BizMsg",
     namespace="urn:bayswitch:mofps:envelope.01",
     head="head.001.001.02",
@@ -59,7 +60,7 @@ def _address(role: str, at: str) -> tuple[Field, ...]:
     )
 
 
-CREDIT_TRANSFER: Final = _EASY.message(
+CREDIT_TRANSFER: Final = ENVELOPE.message(
     "pacs.008.001.08",
     "FIToFICstmrCdtTrf",
     (PAYMENT_SERVICE,),
@@ -77,8 +78,8 @@ CREDIT_TRANSFER: Final = _EASY.message(
         text("debtor_document_type", f"{_TX}/Dbtr/Id/PrvtId/Othr/SchmeNm/Prtry", 35, required=False),
         code("debtor_place", f"{_TX}/Dbtr/CtryOfRes", PLACES),
         *_address("debtor", f"{_TX}/DbtrAcct"),
-        _EASY.member("debtor_agent", f"{_TX}/DbtrAgt"),
-        _EASY.member("creditor_agent", f"{_TX}/CdtrAgt"),
+        ENVELOPE.member("debtor_agent", f"{_TX}/DbtrAgt"),
+        ENVELOPE.member("creditor_agent", f"{_TX}/CdtrAgt"),
         text("creditor_name", f"{_TX}/Cdtr/Nm", NAME_CHARS_MAX),
         code("creditor_place", f"{_TX}/Cdtr/CtryOfRes", PLACES),
         *_address("creditor", f"{_TX}/CdtrAcct"),
@@ -121,7 +122,7 @@ class Transfer(NamedTuple):
     remark: str | None
 
 
-STATUS_REPORT: Final = _EASY.message(
+STATUS_REPORT: Final = ENVELOPE.message(
     "pacs.002.001.10",
     "FIToFIPmtStsRpt",
     (PAYMENT_SERVICE, ENQUIRY_SERVICE),
@@ -153,7 +154,7 @@ class StatusReport(NamedTuple):
     reference: str | None
 
 
-STATUS_REQUEST: Final = _EASY.message(
+STATUS_REQUEST: Final = ENVELOPE.message(
     "pacs.028.001.03",
     "FIToFIPmtStsReq",
     (ENQUIRY_SERVICE,),

@@ -25,7 +25,10 @@ class Kind(Enum):
 
 
 class Role(Enum):
-    """Who may call. An operator sets caps and rates, so it must not pay; one's own positions anybody may see."""
+    """Who may call. An operator sets caps and rates, so it must not pay; one's own positions anybody may see.
+
+    How much of an answer a caller may see is the service's to say.
+    """
 
     PARTICIPANT = "participant"
     OPERATOR = "operator"
@@ -41,8 +44,8 @@ class Policy(NamedTuple):
 
 
 _B, _L = Kind.BEGINS, Kind.LOOKS
-_PAYMENT, _QUOTE, _DIRECTORY, _PARTICIPANT = (
-    f"/bayswitch.v1.{name}Service/" for name in ("Payment", "Quote", "Directory", "Participant")
+_PAYMENT, _QUOTE, _DIRECTORY, _PARTICIPANT, _SETTLEMENT = (
+    f"/bayswitch.v1.{name}Service/" for name in ("Payment", "Quote", "Directory", "Participant", "Settlement")
 )
 # Every method of the contract; methods of other services (health, reflection) need no caller and pass.
 POLICIES: Final = {
@@ -62,6 +65,15 @@ POLICIES: Final = {
     _PARTICIPANT + "SetCap": Policy(_B, Role.OPERATOR),
     _PARTICIPANT + "SetRate": Policy(_B, Role.OPERATOR),
     _PARTICIPANT + "GetPositions": Policy(_L, Role.ANY),
+    _SETTLEMENT + "ListArrangements": Policy(_L, Role.ANY),
+    _SETTLEMENT + "ListWindows": Policy(_L, Role.ANY),
+    _SETTLEMENT + "GetWindow": Policy(_L, Role.ANY),
+    _SETTLEMENT + "WatchWindows": Policy(_L, Role.ANY, timed=False),
+    _SETTLEMENT + "CutWindow": Policy(_B, Role.OPERATOR),
+    _SETTLEMENT + "CloseWindow": Policy(_B, Role.OPERATOR),
+    _SETTLEMENT + "ConfirmObligation": Policy(_B, Role.OPERATOR),
+    _SETTLEMENT + "DeclareDefault": Policy(_B, Role.OPERATOR),
+    _SETTLEMENT + "GetStatement": Policy(_L, Role.ANY),
 }
 
 # Behaviours here are coroutines: a stream is written with context.write, so one wrapper fits all kinds.

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from switch.engine import Directory, Payments, Quotes, Watch
+from switch.engine import Directory, Payments, Quotes, Settlement, Watch
 from switch.ports import Clock, ParticipantStore, PaymentStore
 
 __all__ = ["ApiParts"]
@@ -18,3 +18,4 @@ class ApiParts(NamedTuple):
     store: PaymentStore
     participants: ParticipantStore
     clock: Clock
+    settlement: Settlement | None = None  # None: there is no broker, so nothing is settled

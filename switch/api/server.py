@@ -5,7 +5,13 @@ import contextlib
 from typing import Final
 
 import grpc
-from bayswitch.v1 import directory_pb2_grpc, participant_pb2_grpc, payment_pb2_grpc, quote_pb2_grpc
+from bayswitch.v1 import (
+    directory_pb2_grpc,
+    participant_pb2_grpc,
+    payment_pb2_grpc,
+    quote_pb2_grpc,
+    settlement_pb2_grpc,
+)
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from switch.api.directory_service import DirectoryService
@@ -16,12 +22,15 @@ from switch.api.parts import ApiParts
 from switch.api.payment_service import PaymentService
 from switch.api.quote_service import QuoteService
 from switch.api.reflection import add_reflection
+from switch.api.settlement_service import SettlementService
 from switch.errors import ConfigError
 from switch.limits import CALLS_AT_THE_GATE_MAX, MESSAGE_BYTES_MAX
 
 __all__ = ["SERVICES", "ApiParts", "Server", "ServerOptions"]
 
-SERVICES: Final = tuple(f"bayswitch.v1.{name}Service" for name in ("Payment", "Quote", "Directory", "Participant"))
+SERVICES: Final = tuple(
+    f"bayswitch.v1.{name}Service" for name in ("Payment", "Quote", "Directory", "Participant", "Settlement")
+)
 _HEALTH_MS_MAX: Final = 1_000  # a health watcher that does not read must not hold up the drain
 _LEFTOVER_MS: Final = 200  # for streams that never end by themselves (health, reflection) once our calls have ended
 _PING_INTERVAL_MS: Final = 60_000  # both ways: keeps middle boxes from forgetting an idle connection
@@ -60,6 +69,7 @@ class Server:
         self._parts = parts
         self._gate = Gate(identify, options.operators, calls_max=options.calls_max, looks_max=options.looks_max)
         self._payments = PaymentService(parts)
+        self._settlement = SettlementService(parts)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = 0
@@ -101,6 +111,7 @@ class Server:
         quote_pb2_grpc.add_QuoteServiceServicer_to_server(QuoteService(parts), server)
         directory_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryService(parts), server)
         participant_pb2_grpc.add_ParticipantServiceServicer_to_server(ParticipantService(parts), server)
+        settlement_pb2_grpc.add_SettlementServiceServicer_to_server(self._settlement, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         add_reflection(server, (*SERVICES, health.SERVICE_NAME))
 
@@ -117,6 +128,7 @@ class Server:
             await asyncio.wait_for(self._health.enter_graceful_shutdown(), _HEALTH_MS_MAX / 1000)
         self._gate.close()
         self._payments.close_streams()
+        self._settlement.close_streams()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._gate.idle(), grace_ms / 1000)
         await server.stop(min(grace_ms, _LEFTOVER_MS) / 1000)

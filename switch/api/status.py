@@ -9,7 +9,15 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from switch.errors import REASONS, Reason, Refused, StoreUnavailable, anatomy
+from switch.errors import (
+    REASONS,
+    ArchiveUnavailable,
+    BrokerUnavailable,
+    Reason,
+    Refused,
+    StoreUnavailable,
+    anatomy,
+)
 
 __all__ = ["DOMAIN", "abort", "refusal_of", "status_of"]
 
@@ -17,6 +25,11 @@ DOMAIN: Final = "bayswitch"  # of every ErrorInfo
 _DETAILS_KEY: Final = "grpc-status-details-bin"  # where rich errors travel; grpc_status.rpc_status reads it
 _LOG: Final = logging.getLogger("bayswitch.api")
 
+_UNAVAILABLE: Final[dict[type[Exception], str]] = {
+    StoreUnavailable: "STORE_UNAVAILABLE",
+    BrokerUnavailable: "BROKER_UNAVAILABLE",
+    ArchiveUnavailable: "ARCHIVE_UNAVAILABLE",
+}
 _CODE_OF: Final = {reason.name: grpc.StatusCode[reason.grpc] for reason in REASONS.values()}
 
 
@@ -64,8 +77,9 @@ def refusal_of(error: Exception) -> Refused:
     """
     if isinstance(error, Refused):
         return error
-    if isinstance(error, StoreUnavailable):
-        return Refused("STORE_UNAVAILABLE")
+    for kind, reason in _UNAVAILABLE.items():
+        if isinstance(error, kind):
+            return Refused(reason)
     _LOG.error("unforeseen %s", anatomy(error))
     return Refused("INTERNAL_FAULT")
 

@@ -6,8 +6,9 @@ from typing import Final
 
 import typer
 
-from switch.cli import demo, operations, participants, payments, rails
+from switch.cli import demo, operations, participants, payments, rails, reconcile, settling, windows
 from switch.cli.client import CallFailed
+from switch.cli.demo_settlement import Unsettled
 from switch.cli.options import where
 from switch.cli.output import error_line
 from switch.errors import BayswitchError, ConfigError, InvalidValue, Refused, anatomy
@@ -37,6 +38,12 @@ app.add_typer(participants.app, name="participants")
 app.add_typer(rails.app, name="rail")
 app.add_typer(operations.config_app, name="config")
 app.command("demo")(demo.command)
+app.command("reconcile")(reconcile.command)
+app.command("rebuild")(settling.rebuild)
+app.command("settler")(settling.settler)
+for command in (settling.verify, settling.gaps, settling.excuse):
+    windows.app.command()(command)
+app.add_typer(windows.app, name="windows")
 app.callback()(where)
 
 
@@ -58,7 +65,7 @@ def _exit_code(error: Exception) -> int:
     if isinstance(error, CallFailed):
         error_line(str(error))
         return error.exit_code
-    if isinstance(error, demo.DemoFailed):
+    if isinstance(error, demo.DemoFailed | Unsettled):
         error_line(str(error))
         return 1
     if isinstance(error, ConfigError | InvalidValue):

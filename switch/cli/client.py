@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
-from bayswitch.v1 import directory_pb2_grpc, participant_pb2_grpc, payment_pb2_grpc, quote_pb2_grpc
+from bayswitch.v1 import (
+    directory_pb2_grpc,
+    participant_pb2_grpc,
+    payment_pb2_grpc,
+    quote_pb2_grpc,
+    settlement_pb2_grpc,
+)
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -72,6 +78,7 @@ class Client:
         self.quotes = quote_pb2_grpc.QuoteServiceStub(channel)
         self.directory = directory_pb2_grpc.DirectoryServiceStub(channel)
         self.participants = participant_pb2_grpc.ParticipantServiceStub(channel)
+        self.settlement = settlement_pb2_grpc.SettlementServiceStub(channel)
         self.metadata = (("x-bayswitch-participant", participant),) if participant else ()
 
     def call(self, method: Any, request: Message, seconds: int = 20) -> Any:

@@ -13,6 +13,7 @@ from bayswitch.v1 import participant_pb2, payment_pb2
 
 from switch.cli import payments, values
 from switch.cli.client import CallFailed, Client, Target, connect, new_id
+from switch.cli.demo_settlement import reconcile_rails, settle
 from switch.cli.output import console, money_text, say, show_payment
 from switch.cli.participants import show_positions
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
@@ -101,6 +102,13 @@ class Demo:
         self._positions()
         _heading("events" + ("" if self._bootstrap else " (still in the outbox)"))
         self._events()
+        if self._bootstrap:
+            _heading("settlement: windows cut, closed, sealed, settled")
+            settle(self._sandbox)
+            _heading("positions once everything is settled")
+            self._positions(settled=True)
+        _heading("every rail's statement of the day against our books")
+        reconcile_rails(self._sandbox)
 
     # --- the steps ---------------------------------------------------------------------------------------------------
     def _pay(self, step: Mapping[str, Any]) -> None:
@@ -163,7 +171,7 @@ class Demo:
             say(message["text"])
 
     # --- what is true at the end -----------------------------------------------------------------------------------------
-    def _positions(self) -> None:
+    def _positions(self, *, settled: bool = False) -> None:
         with connect(Target(self._sandbox.address, OPERATOR)) as client:
             found = client.call(client.participants.GetPositions, participant_pb2.GetPositionsRequest()).positions
         show_positions(found)
@@ -171,6 +179,8 @@ class Demo:
         for position in found:
             sums[position.asset] = sums.get(position.asset, 0) + position.net_debit_minor
         self._expect({asset: total for asset, total in sums.items() if total}, {})
+        if settled:
+            self._expect([position.participant_id for position in found if position.net_debit_minor], [])
 
     def _events(self) -> None:
         """Every final payment, read back from where consumers read it."""

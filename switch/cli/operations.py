@@ -123,6 +123,7 @@ async def _outbox(settings: Settings, count: int) -> tuple[list[SettlementFact],
 def _plain_fact(fact: SettlementFact) -> dict[str, Any]:
     plain = fact._asdict()
     plain["state"] = fact.state.name
+    del plain["note"]  # the switch's own
     plain["entries"] = [
         {"participant": entry.participant, "asset": entry.asset.name, "amount_minor": entry.amount_minor}
         for entry in fact.entries

@@ -47,19 +47,30 @@ def load_scenario() -> dict[str, Any]:
 class Sandbox:
     """Starts in `start`, ends in `stop`; parts may be killed and started again in between."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str] | None = None, *, signing: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        signing: bool = True,
+        apart: bool = False,
+    ) -> None:
+        """`apart`: relay and settler are processes of their own, too."""
         self.directory = directory
         self.data_dir = directory / "data"
         self.rails: dict[str, Part] = {}
         self.switch: Part | None = None
+        self.beside: dict[str, Part] = {}  # relay and settler, when they run apart
         self._port = 0
         self._signing = signing
         self._environment = {
             **_ENVIRONMENT,
             "BAYSWITCH_DATA_DIR": str(self.data_dir),
             "BAYSWITCH_RULES_DIR": str(_open_all_day(directory / "rules")),
+            **({"BAYSWITCH_RUN_RELAY": "false", "BAYSWITCH_RUN_SETTLER": "false"} if apart else {}),
             **(environment or {}),
         }
+        self._apart = apart
 
     def start(self) -> None:
         """The rails side by side, then the switch. Raises NotReady with what a part printed."""
@@ -67,6 +78,12 @@ class Sandbox:
             list(pool.map(self._start_rail, RAILS))
         self.rails = {name: self.rails[name] for name in RAILS}
         self.start_switch()
+        for name in ("relay", "settler") if self._apart else ():
+            self.start_beside(name)
+
+    def start_beside(self, name: str) -> None:
+        """The relay or the settler."""
+        self.beside[name] = start_part(name, name, environment=self._environment, directory=self.directory)
 
     def start_switch(self) -> None:
         """The switch, on the same port as before when it ran already."""
@@ -115,7 +132,7 @@ class Sandbox:
 
     def stop(self) -> dict[str, int]:
         """The switch first, so that what runs may end; exit status by part."""
-        parts = {"switch": self.switch, **self.rails}
+        parts = {"switch": self.switch, **self.beside, **self.rails}
         return {name: part.stop() for name, part in parts.items() if part is not None and part.process.poll() is None}
 
     def enrol(self, scenario: Mapping[str, Any]) -> None:

@@ -1,11 +1,12 @@
 """What a participant asked for."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from switch.domain.money import Money
 from switch.domain.party import Party
 
-__all__ = ["Instruction", "differing_field"]
+__all__ = ["Instruction", "differing_field", "masked"]
 
 
 class Instruction(NamedTuple):
@@ -37,3 +38,31 @@ def differing_field(first: Instruction, second: Instruction) -> str:
                     return f"{name}.{inner}"
         return name
     return ""
+
+
+def masked(instruction: Instruction, mask: Callable[[str, str], str]) -> Instruction:
+    """The instruction with every personal value replaced by `mask(path, value)`; what is empty stays empty.
+
+    Personal are what name, reach or identify a person, and what people write to each other. References, purpose,
+    places, kinds of account and paper stay: they are in the public payment, or common to very many.
+    """
+    return instruction._replace(
+        debtor=_masked_party("debtor", instruction.debtor, mask),
+        creditor=_masked_party("creditor", instruction.creditor, mask),
+        remark=_masked_text("remark", instruction.remark, mask),
+    )
+
+
+def _masked_party(path: str, party: Party, mask: Callable[[str, str], str]) -> Party:
+    account, document = party.account, party.document
+    if document is not None:
+        document = document._replace(number=_masked_text(f"{path}.document.number", document.number, mask))
+    return party._replace(
+        name=_masked_text(f"{path}.name", party.name, mask),
+        account=account._replace(value=_masked_text(f"{path}.account.value", account.value, mask)),
+        document=document,
+    )
+
+
+def _masked_text(path: str, value: str, mask: Callable[[str, str], str]) -> str:
+    return mask(path, value) if value else ""

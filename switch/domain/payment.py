@@ -53,6 +53,7 @@ class Hold(NamedTuple):
     charges: tuple[LimitCharge, ...]
     prepared_time_ms: int
     overdue_time_ms: int  # after this, recovery takes over
+    masked: bool = False  # personal values are keyed hashes: a final payment that came back from the log
 
     @property
     def uetr(self) -> str:

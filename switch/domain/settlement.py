@@ -137,7 +137,7 @@ class Window(NamedTuple):
     cut_time_ms: int = 0
     cut_by: str = ""
     filled: bool = False  # cut, and everything before the cut is in `positions`
-    payments: int = 0  # final payments, aborted ones too
+    payments: int = 0  # committed payments with an entry in it
     positions: tuple[NetPosition, ...] = ()  # by asset and participant
     obligations: tuple[Obligation, ...] = ()
     close_time_ms: int = 0

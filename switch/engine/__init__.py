@@ -4,7 +4,9 @@ from switch.engine.directory import Directory, RouteOption
 from switch.engine.payments import Payments, Submitted
 from switch.engine.quotes import Fee, QuoteRequest, Quotes
 from switch.engine.recovery import Recovery, RecoveryTimes
+from switch.engine.settlement import Settlement
 from switch.engine.watch import Watch
+from switch.engine.window_schedule import WindowSchedule
 
 __all__ = [
     "Directory",
@@ -15,6 +17,8 @@ __all__ = [
     "Recovery",
     "RecoveryTimes",
     "RouteOption",
+    "Settlement",
     "Submitted",
     "Watch",
+    "WindowSchedule",
 ]

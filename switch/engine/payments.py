@@ -142,14 +142,14 @@ class Payments:
             # A copy may have come while we priced, and got a quote of its own: then its price is the payment's.
             running = self._running.get(key)
             if running is not None:
-                priced = _same_inbound(running.instruction, instruction)
+                priced = _priced_as(running.instruction, instruction)
             try:
                 return (await self.submit(priced, self._hold_ms)).payment
             except Refused as refusal:
                 earlier = await self._store.get_by_request(*key)
                 if refusal.reason.name != "REQUEST_MISMATCH" or earlier is None:
                     raise
-        return (await self._replay(_same_inbound(earlier.instruction, instruction), earlier)).payment
+        return (await self._replay(_priced_as(earlier.instruction, instruction), earlier)).payment
 
     async def drain(self) -> None:
         """Wait until every running payment has ended; new ones may still be begun by whoever calls."""
@@ -232,7 +232,7 @@ class Payments:
         return await self._replay(instruction, earlier)
 
     async def _replay(self, instruction: Instruction, earlier: Payment) -> Submitted:
-        if field := differing_field(earlier.instruction, instruction):
+        if field := self._store.differing_field(earlier, instruction):
             raise Refused("REQUEST_MISMATCH", field=field)
         if refusal := kept_refusal(earlier):
             raise refusal
@@ -248,19 +248,13 @@ class Payments:
         payment = await self._store.get_by_request(instruction.participant, instruction.request_id)
         if payment is None:
             raise Refused("DEADLINE_PASSED")
-        if field := differing_field(payment.instruction, instruction):
+        if field := self._store.differing_field(payment, instruction):
             raise Refused("REQUEST_MISMATCH", field=field)
         if refusal := kept_refusal(payment):
             raise refusal
         return Submitted(payment, joined)
 
 
-def _same_inbound(known: Instruction, repeated: Instruction) -> Instruction:
-    """`known`, when a rail's repeat says the same; what we priced ourselves (credit, quote) is not the rail's to say.
-
-    Raises:
-        Refused: REQUEST_MISMATCH, with the field.
-    """
-    if field := differing_field(known, repeated._replace(credit=known.credit, quote_id=known.quote_id)):
-        raise Refused("REQUEST_MISMATCH", field=field)
-    return known
+def _priced_as(known: Instruction, repeated: Instruction) -> Instruction:
+    """A rail's repeat with what we priced ourselves the first time (credit, quote): that is not the rail's to say."""
+    return repeated._replace(credit=known.credit, quote_id=known.quote_id)

@@ -41,11 +41,9 @@ class Retention:
     async def look(self) -> bool:
         """Retire what is due, at most RETIRE_COUNT; whether there may be more. Safe to repeat after any failure.
 
-        The store lets go first and the archive notes it after: a crash in between retires again, which does nothing.
+        The store lets go first and tells the archive after: a crash in between retires again, which does nothing.
         """
         facts = await self._archive.unretired(self._clock.now_ms() - self._retention_ms, RETIRE_COUNT)
-        if not facts:
-            return False
-        self.retired_total += await self._store.retire(facts)
-        await self._archive.retired([fact.uetr for fact in facts])
-        return len(facts) == RETIRE_COUNT
+        gone = await self._store.retire(facts) if facts else 0
+        self.retired_total += gone
+        return gone > 0 and len(facts) == RETIRE_COUNT

@@ -18,12 +18,12 @@ from aiokafka.errors import ProducerClosed
 from aiokafka.partitioner import DefaultPartitioner
 
 from switch.events.broker import Access
-from switch.events.schema import Headers
+from switch.events.envelope import Headers
 from switch.limits import EVENT_BATCH_BYTES_MAX
 
 __all__ = ["Producer", "Record"]
 
-Record = tuple[bytes, bytes, Headers]  # key, value, headers
+Record = tuple[bytes | None, bytes | None, Headers]  # key, value, headers
 
 ABORT_ROUND_SECONDS = 0.1  # how long a cancelled task of the client may take before it is cancelled again
 SOCKETS_SECONDS_MAX = 1.0  # closing sockets that were aborted is a matter of loop turns
@@ -63,15 +63,17 @@ class Producer:
         await self._client.start()
         self._partitions = sorted(await self._client.partitions_for(self._topic))
 
-    async def send(self, records: Sequence[Record]) -> None:
+    async def send(self, records: Sequence[Record], partition: int | None = None) -> None:
         """Returns when every record is acknowledged by all in-sync replicas; raises the first error otherwise.
+        `partition`: not where the keys say, but there.
 
         The records of one partition are written in order: a batch is sent when the one before it is acknowledged.
         aiokafka would send the next after a failed one, and a broker that does not know the producer takes it.
         """
         per_partition: dict[int, list[Record]] = {}
         for record in records:
-            per_partition.setdefault(self._partition_of(record[0]), []).append(record)
+            place = self._partition_of(record[0]) if partition is None else partition
+            per_partition.setdefault(place, []).append(record)
         sends = [asyncio.ensure_future(self._send_in_order(*of_one)) for of_one in per_partition.items()]
         try:
             await asyncio.gather(*sends)
@@ -92,7 +94,7 @@ class Producer:
             batch.close()
             await (await self._client.send_batch(batch, self._topic, partition=partition))
 
-    def _partition(self, key: bytes) -> int:
+    def _partition(self, key: bytes | None) -> int:
         """As every Kafka client places a key (murmur2), so that a consumer can compute it too."""
         return int(DefaultPartitioner()(key, self._partitions, self._partitions))
 

@@ -176,8 +176,14 @@ class SettlementStore(Protocol):
         """Declare a gap final, for the record: it no longer keeps windows open. False: there is no such gap."""
         ...
 
-    async def restore(self, progress: Progress, windows: Sequence[Window], nets: Sequence[Chunk]) -> None:
-        """Into an empty settlement: windows as announced, progress and nets as read from the log. Refuses over another."""
+    async def restore(
+        self, progress: Progress, windows: Sequence[Window], moves: Mapping[str, int], agents: Mapping[str, str]
+    ) -> bool:
+        """Into an empty settlement: every window there ever was, with its figures, and how far the log is read.
+
+        `moves`: arrangement -> sequence of its last announcement; `agents`: arrangement -> settlement agent. Confirmed
+        obligations are written down to be carried again. False: something is there already, nothing was done.
+        """
         ...
 
 
@@ -236,7 +242,9 @@ class Archive(Protocol):
     async def nets(
         self, ranges: Sequence[LogRange], assets: Sequence[Asset], rails: Sequence[str]
     ) -> tuple[int, list[NetPosition]]:
-        """Final payments on these rails in the ranges, and what they come to: the second opinion of a close."""
+        """Committed payments with an entry in these assets (on these rails) in the ranges, and what those entries come to:
+        the second opinion of a close.
+        """
         ...
 
     async def read(self, partition: int, from_offset: int, count: int) -> list[ArchivedFact]:
@@ -253,6 +261,14 @@ class Archive(Protocol):
 
     async def retired(self, uetrs: Sequence[str]) -> None:
         """The hot store has let these go. Safe to repeat."""
+        ...
+
+    async def keep_register(self, rows: bytes) -> None:
+        """The latest snapshot of participants and rates, opaque here; the one before is forgotten. Safe to repeat."""
+        ...
+
+    async def register(self) -> bytes | None:
+        """The latest snapshot, for a store that is made anew. None: none was kept."""
         ...
 
     async def close(self) -> None: ...

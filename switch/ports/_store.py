@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Rate
 from switch.domain.payment import Hold, Payment, State
 from switch.domain.position import Position
@@ -99,6 +100,14 @@ class PaymentStore(Protocol):
 
     async def get_by_request(self, participant: str, request_id: str) -> Payment | None:
         """The payment a request_id began, or None."""
+        ...
+
+    def differing_field(self, earlier: Payment, instruction: Instruction) -> str:
+        """Path of the first field in which `instruction` differs from what was first asked, "" when equal.
+
+        Of a payment that came back from the log or the archive the store knows only masks of personal values, and
+        compares by them. Pure: nothing is read.
+        """
         ...
 
     async def list_payments(

@@ -1,4 +1,4 @@
-"""Corridors, limits, hours, purposes, fees and rates of reference: data, each row with its source and date.
+"""Corridors, limits, hours, purposes, fees, rates of reference, arrangements and calendars: rows with source and date.
 
 The rows that ship are TOML files beside this module. An operator may give a folder of files of the same names: each
 replaces ours as a whole. Anything unknown, missing, doubled or at odds is a ConfigError that names file, row and field.
@@ -8,18 +8,30 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from switch.domain.calendar import Calendar
 from switch.domain.corridor import Corridor, Fee, Hours, LimitRow, Measure, Period, Subject
 from switch.domain.document import DocumentType
 from switch.domain.identifiers import parse_participant_id
 from switch.domain.money import ISO_MINOR_DIGITS, Asset, Rate
 from switch.domain.party import Place, Scheme
+from switch.domain.settlement import Arrangement
 from switch.errors import ConfigError, InvalidValue
 from switch.limits import AMOUNT_MINOR_MAX, CORRIDORS_MAX, RATE_TERM_MAX, ROUTE_LIMITS_MAX
 from switch.rules._rows import Row, read_tables
+from switch.rules._settlement import read_arrangements, read_calendars
 
 __all__ = ["FILES", "Gateway", "ReferenceRate", "Rules", "load_rules"]
 
-FILES: Final = ("rates.toml", "limits.toml", "hours.toml", "purposes.toml", "corridors.toml", "fees.toml")
+FILES: Final = (
+    "rates.toml",
+    "limits.toml",
+    "hours.toml",
+    "purposes.toml",
+    "corridors.toml",
+    "fees.toml",
+    "calendars.toml",
+    "arrangements.toml",
+)
 _SHIPPED: Final = Path(__file__).parent
 _BASIS_POINTS_MAX: Final = 10_000
 _Value = TypeVar("_Value")
@@ -52,6 +64,8 @@ class Rules(NamedTuple):
     purposes: Mapping[str, str]  # name -> title for people
     rates: Mapping[str, ReferenceRate]
     gateways: Mapping[str, Gateway]  # by rail
+    arrangements: Mapping[str, Arrangement]  # every asset over every rail belongs to exactly one
+    calendars: Mapping[str, Calendar]
 
 
 def load_rules(rules_dir: Path | None = None) -> Rules:
@@ -68,7 +82,10 @@ def load_rules(rules_dir: Path | None = None) -> Rules:
     gateways = _gateways(paths["corridors.toml"])
     corridors = _corridors(paths["corridors.toml"], _Known(limits, counted, hours, purposes, gateways))
     fees = _fees(paths["fees.toml"], {corridor.id: corridor for corridor in corridors})
-    return Rules(corridors, fees, limits, hours, purposes, rates, gateways)
+    calendars = read_calendars(paths["calendars.toml"])
+    agents = {rail: gateway.participant for rail, gateway in gateways.items()}
+    arrangements = read_arrangements(paths["arrangements.toml"], calendars, agents)
+    return Rules(corridors, fees, limits, hours, purposes, rates, gateways, arrangements, calendars)
 
 
 def _paths(rules_dir: Path | None) -> dict[str, Path]:

@@ -68,10 +68,24 @@ class Row:
 
     def minute(self, field: str) -> int:
         """A time HH:MM of the Hong Kong day, 24:00 its end -> minutes."""
-        match = _CLOCK.fullmatch(self.text(field))
+        return self._minute(field, self.text(field))
+
+    def minutes(self, field: str) -> tuple[int, ...]:
+        return tuple(self._minute(field, text) for text in self.names(field))
+
+    def _minute(self, field: str, text: str) -> int:
+        match = _CLOCK.fullmatch(text)
         if match is None:
             raise self.wrong(field, "must be a time HH:MM, 00:00 to 24:00")
         return int(match[1]) * 60 + int(match[2]) if match[1] else 1440
+
+    def dates(self, field: str) -> tuple[date, ...]:
+        values: list[Any] = self._take(field, list)
+        if not all(type(value) is date for value in values):
+            raise self.wrong(field, "must be a list of dates, YYYY-MM-DD without quotes")
+        if len(set(values)) != len(values):
+            raise self.wrong(field, "names one day twice")
+        return tuple(values)
 
     def member(self, field: str, kind: type[_Member]) -> _Member:
         return self._member(field, self.text(field), kind)

@@ -4,14 +4,17 @@ import asyncio
 from pathlib import Path
 
 from switch.errors import ConfigError
-from switch.ports import Durability
+from switch.limits import RETENTION_MS_DEFAULT
+from switch.ports import Archive, Durability
 from switch.store.client import Server, connect
 from switch.store.durability import check_durability
 from switch.store.embedded import EmbeddedValkey
 from switch.store.keys import LAYOUT, Keys
+from switch.store.notes import Notes
 from switch.store.participant_store import Participants
 from switch.store.payment_store import Payments
 from switch.store.quote_store import Quotes
+from switch.store.settlement_store import Settlements
 
 __all__ = ["Store", "open_store"]
 
@@ -19,11 +22,22 @@ __all__ = ["Store", "open_store"]
 class Store:
     """The three stores of one server or cluster. Made by `open_store`; `close` it."""
 
-    def __init__(self, server: Server, keys: Keys, durability: Durability, embedded: EmbeddedValkey | None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        keys: Keys,
+        durability: Durability,
+        embedded: EmbeddedValkey | None,
+        notes: Notes,
+        archive: Archive | None,
+        retention_ms: int,
+    ) -> None:
         self.durability = durability  # as found at start
-        self.payments = Payments(server, keys)
+        self.notes = notes
+        self.payments = Payments(server, keys, notes, archive, retention_ms)
         self.quotes = Quotes(server, keys)
         self.participants = Participants(server, keys)
+        self.settlements = Settlements(server, keys)
         self._server = server
         self._keys = keys
         self.embedded = embedded  # None when the server is the caller's
@@ -46,7 +60,17 @@ class Store:
             await self.embedded.stop()
 
 
-async def open_store(url: str, *, shards: int, durability: str, data_dir: Path, namespace: str = "") -> Store:
+async def open_store(
+    url: str,
+    *,
+    shards: int,
+    durability: str,
+    data_dir: Path,
+    note_key: bytes,
+    namespace: str = "",
+    archive: Archive | None = None,
+    retention_ms: int = RETENTION_MS_DEFAULT,
+) -> Store:
     """Connect, check what the server promises, and fix or check the number of shards.
 
     Args:
@@ -54,7 +78,10 @@ async def open_store(url: str, *, shards: int, durability: str, data_dir: Path, 
         shards: how many slots of work there are; written at first use, for ever. One unless there is a cluster.
         durability: none, fsync or replica; see durability.py.
         data_dir: where our own Valkey keeps its data; not touched when `url` is given.
+        note_key: NOTE_KEY_BYTES; seals the notes in settlement facts, the same for all who share store and log.
         namespace: goes before every key, for those who share a server.
+        archive: answers for payments that left the store; None: none ever leaves. The caller closes it.
+        retention_ms: what is older when it comes back from the log, stays in the archive.
 
     Raises:
         ConfigError: names the setting to change.
@@ -64,6 +91,7 @@ async def open_store(url: str, *, shards: int, durability: str, data_dir: Path, 
         raise ConfigError("shards: at least 1")
     if any(mark in namespace for mark in "{}: "):
         raise ConfigError("namespace: no braces, colons or spaces; they have a meaning in keys")
+    notes = Notes(note_key)
     embedded = None if url else EmbeddedValkey(data_dir)
     server: Server | None = None
     try:
@@ -73,7 +101,7 @@ async def open_store(url: str, *, shards: int, durability: str, data_dir: Path, 
         keys = Keys(namespace, shards)
         found = await check_durability(server, durability)
         await _fix_layout(server, keys)
-        return Store(server, keys, found, embedded)
+        return Store(server, keys, found, embedded, notes, archive, retention_ms)
     except BaseException:
         if server is not None:
             await server.close()

@@ -5,7 +5,8 @@ slot of a cluster, and one script may touch them all. A namespace goes in front,
 
     payment   string  packed objects: version, hold, one transition after the other; its last byte is the state
     request   string  "<uetr> <attempt>"
-    agent     hash    state, record, created, seq; per asset cap:, held:, spent: (spent: committed, less what settled)
+    agent     hash    state, record, created; seq: final payments; acked: those of them the broker has; per asset cap:,
+                      held:, spent: (spent: committed, less what settled)
     members   set     participants of the shard
     audit     stream  changes of one participant's row in the register
     rates     hash    provider -> "numerator/denominator", one hash per pair of assets
@@ -13,23 +14,31 @@ slot of a cluster, and one script may touch them all. A namespace goes in front,
     overdue   zset    uetr by the time of recovery's next look
     limits    hash    counter -> used, one hash per period, forgotten after it
     books     hash    "<participant>|<asset>" -> sum of the entries of committed payments; zero-sum per asset
-    outbox    stream  one entry per final payment, until the broker has it
+    outbox    stream  one entry per final payment, until the broker has it: q: its sequence, u: its UETR
+    lease     hash    who relays the shard's outbox: holder, token, expiry
     changes   stream  one entry per change of state, per participant
-    quote     hash    owner's quote: body, terms, expiry, uetr, ended
+    quote     hash    owner's quote: body, terms, expiry, uetr, ended, state (of its payment, once that has left)
     quotedue  zset    quote by the time its provider's hold is looked at
     quoteheld hash    quote -> packed hold of the provider's headroom
     claim     hash    owner and attempts of a UETR, on the UETR's own shard; only when there are several shards
+    retired   string  how many entries the shard's compact form has; one hash per bucket is named after it: digest of a
+                      request -> its UETR, digest of a UETR (on its own shard) -> ""; see scripts/_retired.lua
+    relisted  zset    per participant, "<prepared_time_ms> <uetr>" of records that came back from the log
+    respending hash   uetr -> packed debits at participants of other shards that a payment that came back still brings
+    respent   string  one of those debits is booked; on the participant's shard, forgotten after some time
     meta      hash    layout, number of shards, and what else all switches must have in common; written once
 """
 
+from hashlib import blake2b
 from typing import Final
 from zlib import crc32
 
 from switch.domain.money import Asset
 
-__all__ = ["LAYOUT", "Keys"]
+__all__ = ["LAYOUT", "Keys", "request_digest", "uetr_digest"]
 
-LAYOUT: Final = "1"  # a store written with another layout is refused at start
+LAYOUT: Final = "2"  # a store written with another layout is refused at start
+_DIGEST_BYTES: Final = 12  # of a field of the compact form: no two of 10^10 are equal by chance
 
 
 class Keys:
@@ -56,6 +65,15 @@ class Keys:
 
     def outbox(self, shard: int) -> str:
         return self._key("outbox", shard)
+
+    def retired(self, shard: int) -> str:
+        return self._key("retired", shard)
+
+    def respending(self, shard: int) -> str:
+        return self._key("respending", shard)
+
+    def lease(self, shard: int) -> str:
+        return self._key("lease", shard)
 
     def books(self, shard: int) -> str:
         return self._key("books", shard)
@@ -91,9 +109,25 @@ class Keys:
     def changes(self, participant: str) -> str:
         return self._key("changes", self.shard_of(participant), participant)
 
+    def relisted(self, participant: str) -> str:
+        return self._key("relisted", self.shard_of(participant), participant)
+
+    def respent(self, participant: str, asset: Asset, uetr: str) -> str:
+        return self._key("respent", self.shard_of(participant), participant, asset.name, uetr)
+
     def quote(self, participant: str, quote_id: str) -> str:
         return self._key("quote", self.shard_of(participant), participant, quote_id)
 
     # --- of a UETR, on its own shard ---
     def claim(self, uetr: str) -> str:
         return self._key("claim", self.shard_of(uetr), uetr)
+
+
+def request_digest(participant: str, request_id: str) -> bytes:
+    """The field of a request in the compact form."""
+    return blake2b(f"{participant}/{request_id}".encode(), digest_size=_DIGEST_BYTES, person=b"request").digest()
+
+
+def uetr_digest(uetr: str) -> bytes:
+    """The field of a UETR in the compact form."""
+    return blake2b(uetr.encode(), digest_size=_DIGEST_BYTES, person=b"uetr").digest()

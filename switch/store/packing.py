@@ -19,19 +19,17 @@ from switch.domain.party import Account, Party, Place, Scheme
 from switch.domain.payment import Hold, LimitCharge, Payment, State, Transition
 from switch.domain.position import Entry
 from switch.domain.quote import Quote
-from switch.domain.settlement import SettlementFact
 
 __all__ = [
     "charges_of",
-    "pack_fact",
     "pack_hold",
+    "pack_payment",
     "pack_quote",
     "pack_reserved",
     "pack_transition",
     "period_end",
     "quote_terms",
     "state_of",
-    "unpack_fact",
     "unpack_payment",
     "unpack_quote",
     "unpack_reserved",
@@ -53,6 +51,11 @@ def pack_transition(step: Transition) -> bytes:
     return pack((*step[1:], step.state.value))  # type: ignore[no-any-return]
 
 
+def pack_payment(payment: Payment) -> bytes:
+    """A whole record. Equal payments give equal bytes."""
+    return pack_hold(payment.hold) + b"".join(map(pack_transition, payment.history))
+
+
 def unpack_payment(record: bytes) -> Payment:
     """A whole record -> the payment."""
     unpacker = msgpack.Unpacker(max_buffer_size=_RECORD_BYTES_MAX)
@@ -68,14 +71,14 @@ def state_of(record: bytes) -> State:
 
 
 def _hold(fields: list[Any]) -> Hold:
-    instruction, corridor_id, rail, entries, charges, *times = fields
+    instruction, corridor_id, rail, entries, charges, *rest = fields
     return Hold(
         _instruction(instruction),
         corridor_id,
         rail,
         _entries(entries),
         tuple(LimitCharge(*charge) for charge in charges),
-        *times,
+        *rest,
     )
 
 
@@ -131,38 +134,6 @@ def pack_reserved(hold: Hold) -> bytes:
 def unpack_reserved(reserved: bytes) -> tuple[str, int, list[Any], int]:
     asset, amount_minor, charges, prepared_time_ms = msgpack.unpackb(reserved)
     return asset, amount_minor, charges, prepared_time_ms
-
-
-def pack_fact(hold: Hold, step: Transition) -> bytes:
-    """A settlement fact but for its sequence, which the script assigns, and a reason that only the script knows."""
-    entries = hold.entries if step.state is State.COMMITTED else ()
-    instruction = hold.instruction
-    return pack(  # type: ignore[no-any-return]
-        (
-            *(instruction.uetr, instruction.participant, step.state.value, step.reason, hold.rail, hold.corridor_id),
-            *(step.rail_reference, entries, hold.prepared_time_ms, step.time_ms),
-        )
-    )
-
-
-def unpack_fact(fact: bytes, sequence: int, reason: str) -> SettlementFact:
-    uetr, debtor_agent, state, own_reason, rail, corridor_id, rail_reference, entries, prepared, final = (
-        msgpack.unpackb(fact)
-    )
-    return SettlementFact(
-        event_id=uetr,
-        sequence=sequence,
-        uetr=uetr,
-        debtor_agent=debtor_agent,
-        state=State(state),
-        reason=own_reason or reason,
-        rail=rail,
-        corridor_id=corridor_id,
-        rail_reference=rail_reference,
-        entries=_entries(entries),
-        prepared_time_ms=prepared,
-        final_time_ms=final,
-    )
 
 
 def pack_quote(quote: Quote) -> bytes:

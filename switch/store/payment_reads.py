@@ -1,53 +1,54 @@
-"""Payments read back: one, many, changes, positions, and the outbox. Nothing here moves money."""
+"""Payments read back: one, many, changes, positions. Nothing here moves money."""
 
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from switch.domain.money import Asset
 from switch.domain.payment import Payment, State
 from switch.domain.position import Position
-from switch.errors import Refused, StoreUnavailable
+from switch.errors import ArchiveUnavailable, Refused, StoreUnavailable
 from switch.limits import CLOCK_SKEW_MS_MAX, PAGE_SIZE_MAX, STORE_READ_ROUNDS_MAX
-from switch.ports import Change, Durability, OutboxEntry
-from switch.store.client import Server
+from switch.ports import Archive, Change, Durability
 from switch.store.durability import ask_durability
-from switch.store.grouping import Item, Kind, Lane
-from switch.store.keys import Keys
-from switch.store.packing import unpack_fact, unpack_payment, unpack_reserved
+from switch.store.keys import request_digest, uetr_digest
+from switch.store.packing import unpack_payment, unpack_reserved
+from switch.store.part import StorePart
+from switch.store.scripts import load_script
 
-__all__ = ["PaymentReads"]
+__all__ = ["PaymentReads", "relisted_place"]
 
 _TOKEN: Final = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
 _HOLDS_SCANNED: Final = 1_000  # at a time: a long hash is read in turns with everybody else's work
-_REFUSED_AT_ONCE: Final = b"R"  # a change that begins and ends a payment
+_REFUSED_AT_ONCE: Final = b"R"  # a change that begins and ends a payment; small letters: it came back from the log
+_STREAM_FIRST: Final = "0-0"  # as a page token: from the first that may be asked for
+_PLACE_MS_MAX: Final = 10**16 - 1
+_RELISTED: Final = re.compile(r"\d{16} [0-9a-f-]{36}", re.ASCII)
+FIND: Final = load_script("retired_find", keys="retired", argv="digest")
 _BEGIN: Final = {b"P", _REFUSED_AT_ONCE}
 
 
-class PaymentReads:
-    """The half of ports.PaymentStore that changes nothing, but for the outbox that the relay empties."""
+class _Asked(NamedTuple):
+    """What a list is of: [from, to) by preparation, one state or (None) all."""
 
-    def __init__(self, server: Server, keys: Keys, lanes: Sequence[Lane]) -> None:
-        self._server = server
-        self._keys = keys
-        self._lanes = lanes
+    participant: str
+    state: State | None
+    from_time_ms: int
+    to_time_ms: int
 
-    @property
-    def shards(self) -> int:
-        """How many shards there are; fixed when the store was first used."""
-        return self._keys.shards
+    def takes(self, payment: Payment) -> bool:
+        in_time = self.from_time_ms <= payment.hold.prepared_time_ms < self.to_time_ms
+        return in_time and self.state in (None, payment.state)
 
-    def _lane(self, participant: str) -> Lane:
-        return self._lanes[self._keys.shard_of(participant)]
+
+class PaymentReads(StorePart):
+    """The part of ports.PaymentStore that changes nothing."""
 
     async def durability(self) -> Durability:
         """What the server says of its durability, asked now."""
         return await ask_durability(self._server)
-
-    async def _value(self, participant: str, key: str) -> bytes | None:
-        value: bytes | None = await self._lane(participant).call(Kind.READ, Item((key,), (), len(key)))
-        return value
 
     async def limit_use(self, participant: str, counters: Sequence[tuple[str, str]]) -> list[int]:
         """What is used of each (period_key, counter) at this participant, holds included; 0 where nothing is."""
@@ -60,13 +61,39 @@ class PaymentReads:
     async def get(self, participant: str, uetr: str) -> Payment | None:
         """The participant's own payment, or None."""
         record = await self._value(participant, self._keys.payment(self._keys.shard_of(participant), uetr))
-        payment = unpack_payment(record) if record is not None else None
-        return payment if payment is not None and payment.hold.participant == participant else None
+        if record is not None:
+            payment = unpack_payment(record)
+            return payment if payment.hold.participant == participant else None
+        if await self._left(self._keys.shard_of(uetr), uetr_digest(uetr)) is None:
+            return None
+        fact = await self._archived_only().get(participant, uetr)  # None: it was another participant's
+        return self._notes.open(uetr, fact.note) if fact is not None else None
 
     async def get_by_request(self, participant: str, request_id: str) -> Payment | None:
         """The payment a request_id began, or None."""
         began = await self._value(participant, self._keys.request(participant, request_id))
-        return await self.get(participant, began[:36].decode()) if began is not None else None
+        if began is not None:
+            return await self.get(participant, began[:36].decode())
+        left = await self._left(self._keys.shard_of(participant), request_digest(participant, request_id))
+        return await self._archived(participant, left) if left is not None else None
+
+    async def _left(self, shard: int, digest: bytes) -> bytes | None:
+        """What the compact form of a shard keeps with a digest."""
+        kept: bytes | None = await self._server.run(FIND, (self._keys.retired(shard),), (digest,))
+        return kept
+
+    async def _archived(self, participant: str, uetr_bytes: bytes) -> Payment:
+        """A payment that left the store. Raises ArchiveUnavailable, too, when the archive does not have it (yet)."""
+        uetr = str(UUID(bytes=uetr_bytes))
+        fact = await self._archived_only().get(participant, uetr)
+        if fact is None:
+            raise ArchiveUnavailable(f"the archive does not have payment {uetr}, which has left the store")
+        return self._notes.open(uetr, fact.note)
+
+    def _archived_only(self) -> Archive:
+        if self._archive is None:
+            raise ArchiveUnavailable("payments have left this store, and it was opened without their archive")
+        return self._archive
 
     async def _payments(self, shard: int, uetrs: Sequence[str]) -> list[Payment]:
         if not uetrs:
@@ -79,20 +106,78 @@ class PaymentReads:
     ) -> tuple[list[Payment], str]:
         """Own payments in order of preparation, [from, to), at most `count`, and the token of the next page or "".
 
-        A page may be short, even empty, and still have a next one: what one answer looks through is bounded.
-        Raises Refused FIELD_INVALID for a token that is not ours.
+        Those that left the store come first, then those that came back from the log, then all others; within each the
+        order is that of preparation. The token says which of the three it is in. A payment that leaves while pages are
+        read may come in none of them. A page may be short, even empty, and still have a next one: what one answer
+        looks through is bounded.
+
+        Raises:
+            Refused: FIELD_INVALID: a token that is not ours.
+            ArchiveUnavailable: the page is one of payments that left.
         """
+        asked = _Asked(participant, state, from_time_ms, to_time_ms)
+        parts = (("a", self._list_archived), ("r", self._list_relisted), ("", self._list_stream))
+        kind, found = token[:1] if token[:1] in ("a", "r") else "", list[Payment]()
+        first = 0 if not token else [letter for letter, _ in parts].index(kind)
+        place = token.removeprefix(kind)
+        for number, (letter, listed) in enumerate(parts[first:], first):
+            page, place = await listed(asked, place, count - len(found))
+            found += page
+            if place:
+                return found, letter + place
+            if len(found) == count and number < len(parts) - 1:
+                return found, parts[number + 1][0] or _STREAM_FIRST
+        return found, ""
+
+    async def _list_archived(self, asked: _Asked, place: str, count: int) -> tuple[list[Payment], str]:
+        if place and self._archive is None:
+            raise _not_ours("page_token")
+        if not place and not await self._server.read(
+            "EXISTS", self._keys.retired(self._keys.shard_of(asked.participant))
+        ):
+            return [], ""
+        facts, token = await self._archived_only().list_payments(
+            asked.participant,
+            state=asked.state,
+            from_time_ms=asked.from_time_ms,
+            to_time_ms=asked.to_time_ms,
+            token=place,
+            count=count,
+        )
+        return [self._notes.open(fact.uetr, fact.note) for fact in facts], token
+
+    async def _list_relisted(self, asked: _Asked, place: str, count: int) -> tuple[list[Payment], str]:
+        if place and _RELISTED.fullmatch(place) is None:
+            raise _not_ours("page_token")
+        start, end = (
+            f"({place}" if place else f"[{relisted_place(asked.from_time_ms)}",
+            f"({relisted_place(asked.to_time_ms)}",
+        )
+        shard, found = self._keys.shard_of(asked.participant), list[Payment]()
+        names = await self._server.read(
+            "ZRANGEBYLEX", self._keys.relisted(asked.participant), start, end, "LIMIT", 0, PAGE_SIZE_MAX
+        )
+        for payment in await self._payments(shard, [name[-36:].decode() for name in names]):
+            if asked.state in (None, payment.state):
+                if len(found) == count:
+                    return found, place
+                found.append(payment)
+            place = relisted_place(payment.hold.prepared_time_ms, payment.hold.uetr)
+        return found, names[-1].decode() if len(names) == PAGE_SIZE_MAX else ""
+
+    async def _list_stream(self, asked: _Asked, place: str, count: int) -> tuple[list[Payment], str]:
         # Places in the stream are the server's time, preparation is the caller's: look around the edges, then filter.
-        start = f"({_checked(token, 'page_token')}" if token else str(max(0, from_time_ms - CLOCK_SKEW_MS_MAX))
-        end, found = str(max(0, to_time_ms + CLOCK_SKEW_MS_MAX)), list[Payment]()
-        shard, last = self._keys.shard_of(participant), token
+        edge = str(max(0, asked.from_time_ms - CLOCK_SKEW_MS_MAX))
+        start = f"({_checked(place, 'page_token')}" if place and place != _STREAM_FIRST else edge
+        end, found = str(max(0, asked.to_time_ms + CLOCK_SKEW_MS_MAX)), list[Payment]()
+        shard, last = self._keys.shard_of(asked.participant), place
         for _ in range(STORE_READ_ROUNDS_MAX):
             rows = await self._server.read(
-                "XRANGE", self._keys.changes(participant), start, end, "COUNT", PAGE_SIZE_MAX
+                "XRANGE", self._keys.changes(asked.participant), start, end, "COUNT", PAGE_SIZE_MAX
             )
             began = {_change(row).uetr: row[0].decode() for row in rows if not _BEGIN.isdisjoint(row[1])}
             for payment in await self._payments(shard, list(began)):
-                if from_time_ms <= payment.hold.prepared_time_ms < to_time_ms and state in (None, payment.state):
+                if asked.takes(payment):
                     if len(found) == count:
                         return found, last
                     found.append(payment)
@@ -184,39 +269,20 @@ class PaymentReads:
         fields = await self._server.read("HGETALL", key)
         return {name.decode(): value.decode() for name, value in fields.items() if name != b"record"}
 
-    async def outbox_read(self, shard: int, count: int) -> list[OutboxEntry]:
-        """The oldest entries of a shard's outbox, not removed."""
-        rows = await self._server.read("XRANGE", self._keys.outbox(shard), "-", "+", "COUNT", count)
-        entries = []
-        for place, fields in rows:
-            fact = unpack_fact(fields[b"f"], int(fields[b"q"]), fields.get(b"r", b"").decode())
-            entries.append(OutboxEntry(shard, place.decode(), fact))
-        return entries
-
-    async def outbox_delete(self, entries: Sequence[OutboxEntry]) -> None:
-        """Remove entries the broker has acknowledged. Safe to repeat."""
-        places: dict[int, list[str]] = {}
-        for entry in entries:
-            places.setdefault(entry.shard, []).append(entry.entry_id)
-        for shard, ids in places.items():
-            await self._server.write("XDEL", self._keys.outbox(shard), *ids)
-
-    async def outbox_depth(self) -> tuple[int, int]:
-        """How many entries wait over all shards, and the time_ms of the oldest (0: none)."""
-        number, oldest = 0, 0
-        for shard in range(self.shards):
-            key = self._keys.outbox(shard)
-            number += await self._server.read("XLEN", key)
-            rows = await self._server.read("XRANGE", key, "-", "+", "COUNT", 1)
-            times = (oldest, *(int(row[0].split(b"-")[0]) for row in rows))
-            oldest = min((time_ms for time_ms in times if time_ms), default=0)
-        return number, oldest
-
 
 def _checked(token: str, field: str) -> str:
     if _TOKEN.fullmatch(token) is None:
-        raise Refused("FIELD_INVALID", "FORMAT: this token did not come from us", field=field)
+        raise _not_ours(field)
     return token
+
+
+def _not_ours(field: str) -> Refused:
+    return Refused("FIELD_INVALID", "FORMAT: this token did not come from us", field=field)
+
+
+def relisted_place(prepared_time_ms: int, uetr: str = "") -> str:
+    """Where a payment that came back stands in its participant's list: names sort by time, then UETR."""
+    return f"{min(max(0, prepared_time_ms), _PLACE_MS_MAX):016} {uetr}"
 
 
 def _pairs(flat: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
@@ -226,6 +292,7 @@ def _pairs(flat: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
 def _change(row: Sequence[Any]) -> Change:
     place, ((letter, words),) = row[0], row[1].items()
     uetr, time_ms = words.decode().split(" ")
+    letter = letter.upper()
     state = State.ABORTED if letter == _REFUSED_AT_ONCE else State(letter.decode())
     return Change(place.decode(), uetr, state, int(time_ms))
 

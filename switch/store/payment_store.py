@@ -8,13 +8,14 @@ from typing import Any, Final
 from switch.domain.payment import Hold, Payment, State, Transition
 from switch.domain.position import unbalanced
 from switch.errors import Refused, StoreUnavailable
-from switch.ports import Prepared, RailAck
+from switch.ports import Archive, Prepared, RailAck
 from switch.store.client import Server
 from switch.store.grouping import Item, Kind, Lane, RunGroup
-from switch.store.keys import Keys
+from switch.store.keys import Keys, request_digest, uetr_digest
+from switch.store.notes import Notes
+from switch.store.outbox import Outbox
 from switch.store.packing import (
     charges_of,
-    pack_fact,
     pack_hold,
     pack_reserved,
     pack_transition,
@@ -22,39 +23,40 @@ from switch.store.packing import (
     quote_terms,
     unpack_payment,
 )
-from switch.store.payment_reads import PaymentReads
+from switch.store.part import fault
+from switch.store.restoring import Restoring
 from switch.store.scripts import Script, load_script
 
 __all__ = ["Payments"]
 
 PREPARE: Final = load_script(
     "prepare",
-    keys="holds overdue outbox | request payment agent changes quote limits*",
-    argv="items | uetr attempt asset amount_minor prepared_time_ms overdue_time_ms record step reserved fact terms "
-    "charges (counter amount_minor max_minor expiry_time_ms limit_id resets)*",
+    keys="holds overdue outbox retired | request payment agent changes quote limits*",
+    argv="items | uetr attempt asset amount_minor prepared_time_ms overdue_time_ms record step reserved terms "
+    "request_digest uetr_digest charges (counter amount_minor max_minor expiry_time_ms limit_id resets)*",
 )
 FINISH: Final = load_script(
     "finish",
     keys="holds overdue outbox books | payment agent changes limits*",
-    argv="items | uetr state time_ms step fact charges entries (owner amount_minor)*",
+    argv="items | uetr state time_ms step charges entries (owner amount_minor)*",
 )
-CLAIM: Final = load_script("claim", keys="| claim", argv="items | owner")
+CLAIM: Final = load_script("claim", keys="retired | claim", argv="items | owner uetr_digest")
 UNCLAIM: Final = load_script("unclaim", keys="| claim", argv="items | owner")
 _ARGUMENT_BYTES: Final = 24  # what a small argument costs on the wire, about
 
 
-class Payments(PaymentReads):
+class Payments(Restoring, Outbox):
     """ports.PaymentStore on Redis or Valkey. Every call is safe to repeat; a cancel leaves it done or not done."""
 
-    def __init__(self, server: Server, keys: Keys) -> None:
+    def __init__(self, server: Server, keys: Keys, notes: Notes, archive: Archive | None, retention_ms: int) -> None:
         lanes = [Lane(self._runners(server, keys, shard)) for shard in range(keys.shards)]
-        super().__init__(server, keys, lanes)
+        super().__init__(server, keys, lanes, notes, archive, retention_ms)
         self._attempts = count()
         self._process = secrets.token_hex(4)
 
     def _runners(self, server: Server, keys: Keys, shard: int) -> dict[Kind, RunGroup]:
         common = (keys.holds(shard), keys.overdue(shard), keys.outbox(shard))
-        books = keys.books(shard)
+        books, retired = keys.books(shard), keys.retired(shard)
 
         def script(which: Script, *first: str) -> RunGroup:
             async def run(items: Sequence[Item]) -> Any:
@@ -70,8 +72,8 @@ class Payments(PaymentReads):
         return {
             Kind.FINISH: script(FINISH, *common, books),
             Kind.READ: read,
-            Kind.CLAIM: script(CLAIM),
-            Kind.PREPARE: script(PREPARE, *common),
+            Kind.CLAIM: script(CLAIM, retired),
+            Kind.PREPARE: script(PREPARE, *common, retired),
         }
 
     async def prepare(self, hold: Hold, quote_id: str) -> Prepared:
@@ -85,14 +87,15 @@ class Payments(PaymentReads):
             Refused: UETR_REUSED, PARTICIPANT_UNKNOWN, PARTICIPANT_SUSPENDED, QUOTE_UNKNOWN, QUOTE_MISMATCH,
                 OVERLOADED; these leave no trace.
             StoreUnavailable: unknown what was done; a repeat finds it.
+            ArchiveUnavailable: the request began a payment that has left the store; repeat.
         """
         step = Transition(State.PREPARED, hold.prepared_time_ms)
         item = self._prepare_item(hold, quote_id, step)
         if self.shards == 1:
             return await self._prepare(hold, item, step)
         owner = f"{hold.participant}/{hold.instruction.request_id}"
-        claim = Item((self._keys.claim(hold.uetr),), (owner,), 128)
-        if not await self._lanes[self._keys.shard_of(hold.uetr)].call(Kind.CLAIM, claim):
+        claim = Item((self._keys.claim(hold.uetr),), (owner, uetr_digest(hold.uetr)), 128)
+        if await self._lanes[self._keys.shard_of(hold.uetr)].call(Kind.CLAIM, claim) != 1:
             # The request may be an old one under another UETR: its first outcome comes before this refusal.
             began = await self.get_by_request(hold.participant, hold.instruction.request_id)
             if began is None:
@@ -101,16 +104,16 @@ class Payments(PaymentReads):
         try:
             prepared = await self._prepare(hold, item, step)
         except Refused:
-            await self._unclaim(claim)
+            await self._unclaim(claim.keys, owner)
             raise
         if prepared.payment.hold.uetr != hold.uetr:
-            await self._unclaim(claim)
+            await self._unclaim(claim.keys, owner)
         return prepared
 
-    async def _unclaim(self, claim: Item) -> None:
+    async def _unclaim(self, names: Sequence[str], owner: str) -> None:
         """Leave no trace. A claim that stays behind is harmless: its owner may take it again."""
         try:
-            await self._server.run(UNCLAIM, claim.keys, (1, *claim.argv), repeat=False)
+            await self._server.run(UNCLAIM, names, (1, owner), repeat=False)
         except StoreUnavailable:
             return
 
@@ -128,7 +131,7 @@ class Payments(PaymentReads):
         argv: list[Any] = [
             *(hold.uetr, f"{self._process}{next(self._attempts):x}", debit.asset.name, debit.amount_minor),
             *(hold.prepared_time_ms, hold.overdue_time_ms, record, pack_transition(step), pack_reserved(hold)),
-            *(pack_fact(hold, Transition(State.ABORTED, hold.prepared_time_ms)), terms, len(charges)),
+            *(terms, request_digest(participant, instruction.request_id), uetr_digest(hold.uetr), len(charges)),
         ]
         for charge in charges:
             names.append(keys.limits(shard, charge.period_key))
@@ -149,10 +152,12 @@ class Payments(PaymentReads):
                 began = await self.get(hold.participant, answer[1].decode())
                 assert began is not None, "a request without its payment"
                 return Prepared(False, began)
+            case b"A":
+                return Prepared(False, await self._archived(hold.participant, answer[1]))
             case b"N":
                 reason = answer[1].decode()
                 raise Refused(reason, field=_FIELD_OF.get(reason, ""))
-        raise _fault(answer)
+        raise fault(answer)
 
     async def commit(self, hold: Hold, ack: RailAck, time_ms: int) -> Payment:
         """PREPARED | IN_DOUBT -> COMMITTED: entries booked, hold ended, outbox entry written. Repeats change nothing.
@@ -178,7 +183,7 @@ class Payments(PaymentReads):
                 return Payment(hold, (Transition(State.PREPARED, hold.prepared_time_ms), step))
             case b"D" | b"=":
                 return unpack_payment(answer[1])
-        raise _fault(answer)
+        raise fault(answer)
 
     def _finish_item(self, hold: Hold, step: Transition) -> Item:
         keys, participant = self._keys, hold.participant
@@ -186,12 +191,11 @@ class Payments(PaymentReads):
         names = [keys.payment(shard, hold.uetr), keys.agent(participant), keys.changes(participant)]
         names += (keys.limits(shard, charge.period_key) for charge in charges)
         entries = hold.entries if step.state is State.COMMITTED else ()
-        fact = pack_fact(hold, step) if step.state.final else b""
-        argv: list[Any] = [hold.uetr, step.state.value, step.time_ms, pack_transition(step), fact, len(charges)]
-        argv.append(len(entries))
+        argv: list[Any] = [hold.uetr, step.state.value, step.time_ms, pack_transition(step)]
+        argv += (len(charges), len(entries))
         for entry in entries:
             argv += (f"{entry.participant}|{entry.asset.name}", entry.amount_minor)
-        return Item(tuple(names), tuple(argv), len(fact) + _ARGUMENT_BYTES * (len(argv) + 2 * len(names)))
+        return Item(tuple(names), tuple(argv), _ARGUMENT_BYTES * (len(argv) + 2 * len(names)))
 
     async def reschedule(self, hold: Hold, overdue_time_ms: int) -> None:
         """Put the next look of recovery at this time. Nothing else changes; a final payment has no next look."""
@@ -205,9 +209,3 @@ class Payments(PaymentReads):
 
 
 _FIELD_OF: Final = {"UETR_REUSED": "uetr", "QUOTE_UNKNOWN": "quote_id", "QUOTE_MISMATCH": "quote_id"}
-
-
-def _fault(answer: Sequence[Any]) -> StoreUnavailable:
-    """An item the script could not work on. Its text names types and our own rules, and is not for callers."""
-    word = answer[1].split(b" ", 1)[0].decode("ascii", "replace")
-    return StoreUnavailable(f"the store could not work on this payment: {word}")

@@ -114,7 +114,7 @@ class Quotes:
         participant, quote_id = hold_id.split("/")
         quote = self._keys.quote(participant, quote_id)
         answer, *used = await self._server.run(END, (quote,), (expiry_time_ms,))
-        outcome = await self._state(participant, used[0].decode()) if used else None
+        outcome = await self._outcome(participant, quote, *used) if used else None
         if answer == b"OPEN" or (outcome is not None and not outcome.final):
             again = (self._keys.quotedue(shard), "XX", now_ms + QUOTE_LOOK_AGAIN_MS, hold_id)
             await self._server.write("ZADD", *again)
@@ -125,7 +125,8 @@ class Quotes:
         ended: int = await self._server.run(RELEASE, self._hold_keys(provider), argv)
         return ended
 
-    async def _state(self, participant: str, uetr: str) -> State:
-        """State of the payment that used a quote; both were written by one script, so it is there."""
-        key = self._keys.payment(self._keys.shard_of(participant), uetr)
-        return state_of(await self._server.read("GETRANGE", key, -1, -1))
+    async def _outcome(self, participant: str, quote: str, uetr: bytes, state: bytes) -> State:
+        """State of the payment that used a quote. Its record is there, or its state stands in the quote since it left."""
+        payment = self._keys.payment(self._keys.shard_of(participant), uetr.decode())
+        record = state or await self._server.read("GETRANGE", payment, -1, -1)
+        return state_of(record or await self._server.read("HGET", quote, "state"))  # it may leave in between

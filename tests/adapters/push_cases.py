@@ -187,6 +187,8 @@ class PushCases:
                 refusals={reason: self._maker(make) for reason, make in self.refusals.items()},
                 codes=ISO_REASONS,
                 in_flight=lambda: client.link.in_flight,
+                statement=self.rail.statement,
+                institution=self.rail.institution,
                 inbound=self.inbound,
                 faults=frozenset(FaultKind) - {FaultKind.BAD_SIGNATURE},
             )

@@ -10,7 +10,7 @@ from adapters import RAILS, load
 from adapters.kit.module import RailModule
 
 ROOT = Path(adapters.__file__).parents[1]
-FILES = ("__init__.py", "client.py", "codec.py", "rules.py", "seed.toml", "simulator.py", "spec.py")
+FILES = ("__init__.py", "client.py", "codec.py", "rules.py", "seed.toml", "simulator.py", "spec.py", "statement.py")
 
 
 @pytest.mark.parametrize("name", RAILS)

@@ -14,11 +14,13 @@ from bayswitch.v1 import (
     payment_pb2,
     payment_pb2_grpc,
     quote_pb2_grpc,
+    settlement_pb2_grpc,
 )
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 
 from switch.api import ApiParts, Server, ServerOptions
+from switch.engine import Settlement
 from tests.fakes import World
 
 __all__ = ["Api", "Refusal", "Stubs", "parts_of", "read_status", "refusal", "serving", "submit_request"]
@@ -44,6 +46,7 @@ class Stubs:
         self.quotes = quote_pb2_grpc.QuoteServiceStub(channel)
         self.directory = directory_pb2_grpc.DirectoryServiceStub(channel)
         self.participants = participant_pb2_grpc.ParticipantServiceStub(channel)
+        self.settlement = settlement_pb2_grpc.SettlementServiceStub(channel)
         self.metadata: tuple[tuple[str, str], ...] = (("x-bayswitch-participant", participant),) if participant else ()
 
     def call(self, method: Any, request: Any, timeout: float | None = 20) -> Any:
@@ -75,7 +78,9 @@ def parts_of(world: World) -> ApiParts:
 
 
 @asynccontextmanager
-async def serving(world: World | None = None, **options: Any) -> AsyncIterator[Api]:
+async def serving(
+    world: World | None = None, settlement: Settlement | None = None, **options: Any
+) -> AsyncIterator[Api]:
     """A demo server on a free loopback port, and one channel to it; both are gone at the end."""
     world = world or World()
     given: dict[str, Any] = {
@@ -84,7 +89,7 @@ async def serving(world: World | None = None, **options: Any) -> AsyncIterator[A
         "demo_identity": True,
         "operators": ("OPERATOR",),
     } | options
-    server = Server(parts_of(world), ServerOptions(**given))
+    server = Server(parts_of(world)._replace(settlement=settlement), ServerOptions(**given))
     port = await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

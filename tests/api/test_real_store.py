@@ -16,13 +16,19 @@ from switch.errors import RailRejected, RailSilent
 from switch.store import open_store
 from tests.api.support import Api, refusal, serving, submit_request
 from tests.fakes import PARTICIPANTS, Ports, World
+from tests.store.builders import NOTE_KEY
 
 
 @pytest.fixture
 async def api(valkey_url: str, tmp_path: Path) -> AsyncIterator[Api]:
     """A server over a real store of its own."""
     store = await open_store(
-        valkey_url, shards=1, durability="fsync", data_dir=tmp_path, namespace=f"api-{uuid.uuid4().hex[:8]}"
+        valkey_url,
+        shards=1,
+        durability="fsync",
+        data_dir=tmp_path,
+        note_key=NOTE_KEY,
+        namespace=f"api-{uuid.uuid4().hex[:8]}",
     )
     try:
         for participant in PARTICIPANTS:

@@ -48,7 +48,7 @@ def test_the_same_refusal_is_the_same_bytes() -> None:
 
 def test_every_method_of_the_contract_has_a_policy() -> None:
     methods = set()
-    for name in ("payment", "quote", "directory", "participant"):
+    for name in ("payment", "quote", "directory", "participant", "settlement"):
         descriptor = importlib.import_module(f"bayswitch.v1.{name}_pb2").DESCRIPTOR
         for service in descriptor.services_by_name.values():
             assert service.full_name in SERVICES

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 
 import pytest
 
@@ -112,6 +113,15 @@ def test_payments_follow_the_pages(wallet: Cli) -> None:
     assert [item["uetr"] for item in early] == [item["uetr"] for item in every[:-1]]
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """SIGINT is heard by what a test starts. A shell that begins the tests in the background has all of them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_watch_prints_lines_at_once_resumes_and_ends_well(wallet: Cli, sandbox: Sandbox) -> None:
     _, uetr, own = ids()
     wallet("pay", "HKD 1.00", *KNOWN, *own)

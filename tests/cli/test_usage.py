@@ -33,10 +33,12 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 READING = """
 quote  get  payments  watch  check-route  positions  events  recover  reasons  version
 config show  rail list  rail payments  participants get  participants list
+windows arrangements  windows list  windows get  windows watch  windows statement
 """
 OTHERS = """
 demo  serve  pay  config check  rail serve  rail fault
 participants create  participants suspend  participants resume  participants set-cap  participants set-rate
+windows cut  windows close  windows confirm  windows default
 """
 
 
@@ -90,6 +92,14 @@ participants create X Name --place ZZ --why y                | is not one of hk,
 participants set-rate P HKD CNY 0.9 --why y                  | a rate is NUMERATOR/DENOMINATOR
 participants set-rate P HKD CNY 1/0 --why y                  | a rate is NUMERATOR/DENOMINATOR
 participants suspend X                                       | --why
+windows confirm hkd-rtgs.1                                   | name a participant and an amount, or --all
+windows confirm hkd-rtgs.1 ALFA HKD+1 --all --reference R    | name a participant and an amount, or --all
+windows confirm hkd-rtgs.1 ALFA HKD+1                        | --reference is missing
+windows confirm hkd-rtgs.1 ALFA USD+1 --reference R          | an amount is 'ASSET AMOUNT'
+windows confirm hkd-rtgs.1 ALFA HKD+0 --reference R          | ZERO
+windows default hkd-rtgs.1 ALFA                              | --why
+windows statement hkd-rtgs.1 --format xml                    | is not one of json, csv, camt.053, camt.054
+windows list --count 501                                     | count
 rail serve nope                                              | no rail 'nope'
 rail fault silent --control here                             | host:port
 --tls-cert a.pem positions                                   | --tls-cert and --tls-key go together

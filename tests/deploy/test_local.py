@@ -16,7 +16,7 @@ import pytest
 
 from deploy.local import kafka
 from deploy.local.kafka import KafkaFailed
-from switch.events import KafkaSink, tail
+from switch.events import KafkaSink, TopicSpec, tail
 from tests.events.support import FakeOutbox, fact
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +133,7 @@ async def test_three_nodes_confirm_twice_and_take_a_blow(tmp_path: Path) -> None
     topic, outbox = f"test.{uuid.uuid4().hex}", FakeOutbox()
     running = kafka.cluster(3, folder=tmp_path)
     async with running:
-        sink = KafkaSink(running.bootstrap, topic=topic, partitions=2, replication=3, stuck_ms=30_000)
+        sink = KafkaSink(running.bootstrap, TopicSpec(topic, partitions=2), stuck_ms=30_000)
         await sink.publish(outbox.put(0, [fact("ALFA", 1)]))
         running.nodes[1].kill()
         await sink.publish(outbox.put(0, [fact("ALFA", 2)]))
@@ -142,9 +142,9 @@ async def test_three_nodes_confirm_twice_and_take_a_blow(tmp_path: Path) -> None
     assert [node.pid for node in running.nodes] == [0, 0, 0]
 
 
-def test_make_services_starts_reports_and_stops(tmp_path: Path) -> None:
+def test_make_services_starts_reports_and_stops(passable: Path) -> None:
     """Run as a developer runs it; SIGTERM ends it as Ctrl-C does, and leaves no process."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}", "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}", "TMPDIR": str(passable)}
     command = [sys.executable, "-m", "deploy.local"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as services:
         assert services.stdout is not None
@@ -156,13 +156,14 @@ def test_make_services_starts_reports_and_stops(tmp_path: Path) -> None:
         exports = dict(re.findall(r"^export (BAYSWITCH_\w+)=(\S+)$", said, re.MULTILINE))
         assert re.fullmatch(r"127\.0\.0\.1:\d+", exports["BAYSWITCH_KAFKA_BOOTSTRAP"])
         assert exports["BAYSWITCH_REDIS_URL"].startswith("redis://127.0.0.1:")
+        assert re.fullmatch(r"postgresql\+psycopg://\S+@127\.0\.0\.1:\d+/\w+", exports["BAYSWITCH_ARCHIVE_URL"])
         children = _descendants(services.pid)
-        assert len(children) >= 5, "a guard, a broker, three stores"
+        assert len(children) >= 7, "two guards, a broker, three stores, a database"
         services.send_signal(signal.SIGTERM)
         assert services.wait(UNTIL_SECONDS_MAX) == 0
     for pid in children:
         _until_gone(pid)
-    assert list(tmp_path.iterdir()) == []
+    assert list(passable.iterdir()) == []
 
 
 def _descendants(pid: int) -> list[int]:

@@ -9,9 +9,10 @@ from typing import cast
 from switch.domain.money import Asset
 from switch.domain.payment import State
 from switch.domain.position import Entry
-from switch.domain.settlement import SettlementFact
-from switch.events import Published, Relay, tail
-from switch.ports import EventSink, OutboxEntry, PaymentStore
+from switch.domain.settlement import SettlementFact, Window
+from switch.errors import LeaseLost
+from switch.events import Published, Relay, TopicSpec, tail
+from switch.ports import Announcement, EventSink, Moved, OutboxEntry, PaymentStore
 
 UNTIL_SECONDS_MAX = 30.0
 UNTIL_PAUSE_SECONDS = 0.01
@@ -55,8 +56,11 @@ class FakeOutbox:
     def __init__(self, shards: int = 1) -> None:
         self.shards = shards
         self.waiting: list[list[OutboxEntry]] = [[] for _ in range(shards)]
-        self.failures: dict[str, list[Exception]] = {"read": [], "delete": [], "depth": []}
+        self.failures: dict[str, list[Exception]] = {"read": [], "delete": [], "depth": [], "lease": []}
+        self.time_ms = 0  # the server's, which ends leases; stands still until it is moved
+        self.leases: dict[int, tuple[str, int, int]] = {}  # shard -> holder, token, end
         self.reads = 0
+        self.tries = 0  # to take or keep a lease
         self._placed = 0
 
     def put(self, shard: int, facts: Iterable[SettlementFact]) -> list[OutboxEntry]:
@@ -72,16 +76,28 @@ class FakeOutbox:
         return not any(self.waiting)
 
     def _fail(self, method: str) -> None:
-        if self.failures[method]:
+        if self.failures.get(method):
             raise self.failures[method].pop(0)
+
+    async def outbox_lease(self, shard: int, holder: str, ttl_ms: int) -> int:
+        self.tries += 1
+        self._fail("lease")
+        owner, token, end_ms = self.leases.get(shard, ("", 0, 0))
+        if owner != holder and end_ms > self.time_ms:
+            return 0
+        token += owner != holder
+        self.leases[shard] = holder, token, self.time_ms + ttl_ms
+        return token
 
     async def outbox_read(self, shard: int, count: int) -> list[OutboxEntry]:
         self.reads += 1
         self._fail("read")
         return self.waiting[shard][:count]
 
-    async def outbox_delete(self, entries: Sequence[OutboxEntry]) -> None:
+    async def outbox_delete(self, entries: Sequence[OutboxEntry], token: int) -> None:
         self._fail("delete")
+        if any(self.leases[entry.shard][1] != token for entry in entries):
+            raise LeaseLost("another relay has the shard")
         gone = {(entry.shard, entry.entry_id) for entry in entries}
         for shard, waiting in enumerate(self.waiting):
             self.waiting[shard] = [entry for entry in waiting if (shard, entry.entry_id) not in gone]
@@ -90,6 +106,80 @@ class FakeOutbox:
         self._fail("depth")
         times = [entry.fact.final_time_ms for waiting in self.waiting for entry in waiting]
         return len(times), min(times, default=0)
+
+
+class FakeBooks:
+    """What the announcer asks of ports.SettlementStore, in memory. `failures` are raised by the next calls of a method."""
+
+    def __init__(self) -> None:
+        self.due: list[Announcement] = []
+        self.positions: dict[tuple[str, Asset], Moved] = {}
+        self.told: dict[tuple[str, Asset], int] = {}  # the sequence that is published
+        self.failures: dict[str, list[Exception]] = {}
+        self._placed = 0
+
+    def move_window(self, window: Window) -> Announcement:
+        """Write down a move, the next of its arrangement."""
+        self._placed += 1
+        before = sum(one.window.arrangement_id == window.arrangement_id for one in self.due)
+        self.due.append(Announcement(f"{self._placed}-0", before + 1, START_MS + self._placed, window))
+        return self.due[-1]
+
+    def move_position(self, participant: str, asset: Asset, net_debit_minor: int) -> None:
+        before = self.positions.get((participant, asset))
+        sequence = before.sequence + 1 if before else 1
+        self.positions[participant, asset] = Moved(participant, asset, net_debit_minor, sequence)
+
+    def _fail(self, method: str) -> None:
+        if self.failures.get(method):
+            raise self.failures[method].pop(0)
+
+    async def announcements(self, count: int) -> list[Announcement]:
+        self._fail("announcements")
+        return self.due[:count]
+
+    async def announced(self, announcements: Sequence[Announcement]) -> None:
+        self._fail("announced")
+        self.due = [one for one in self.due if one not in announcements]
+
+    async def moved(self, count: int) -> list[Moved]:
+        self._fail("moved")
+        return [one for key, one in self.positions.items() if self.told.get(key) != one.sequence][:count]
+
+    async def published(self, moved: Sequence[Moved]) -> None:
+        self._fail("published")
+        self.told.update({(one.participant, one.asset): one.sequence for one in moved})
+
+
+class FakeSink:
+    """Keeps what it was given. `failures` are raised by the next publishes; `gate`, while clear, holds them."""
+
+    def __init__(self) -> None:
+        self.arrived: list[SettlementFact] = []
+        self.failures: list[Exception] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.publishing = asyncio.Event()
+        self.open = False
+
+    async def start(self) -> None:
+        self.open = True
+
+    async def publish(self, entries: Sequence[OutboxEntry]) -> None:
+        assert self.open
+        self.publishing.set()
+        if self.failures:
+            raise self.failures.pop(0)
+        self.arrived += [entry.fact for entry in entries]
+        await self.gate.wait()  # the ack comes after the arrival
+
+    async def close(self) -> None:
+        self.open = False
+
+
+def spec_of(name: str, partitions: int) -> TopicSpec:
+    """A topic of one copy, for a broker that is alone."""
+    return TopicSpec(name, partitions, replication=1, min_in_sync=1)
 
 
 def relay(outbox: FakeOutbox, sink: EventSink, *, clock: FakeClock | None = None, batch_count: int = 50) -> Relay:

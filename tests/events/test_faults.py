@@ -11,9 +11,19 @@ import pytest
 from deploy.local import kafka
 from deploy.local.node import Node
 from switch.events import KafkaSink, Relay
-from switch.events import relay as relay_module
+from switch.events import trouble as trouble_module
 from switch.ports import OutboxEntry
-from tests.events.support import FakeOutbox, all_of, fact, first_arrivals, in_order_per_agent, relay, running, until
+from tests.events.support import (
+    FakeOutbox,
+    all_of,
+    fact,
+    first_arrivals,
+    in_order_per_agent,
+    relay,
+    running,
+    spec_of,
+    until,
+)
 
 AGENTS = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
 STUCK_MS = 1_500
@@ -40,7 +50,7 @@ def broker(_own_broker: Node) -> Iterator[Node]:
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "RELAY_BACKOFF_MS_MAX", 400)
+    monkeypatch.setattr(trouble_module, "RELAY_BACKOFF_MS_MAX", 400)
 
 
 @pytest.fixture
@@ -96,7 +106,7 @@ async def _check(broker: Node, topic: str, feed: _Feed) -> int:
 
 
 def _sink(broker: Node, topic: str) -> KafkaSink:
-    return KafkaSink(broker.address, topic=topic, partitions=3, replication=1, stuck_ms=STUCK_MS)
+    return KafkaSink(broker.address, spec_of(topic, 3), stuck_ms=STUCK_MS)
 
 
 async def test_a_broker_killed_in_mid_stream(broker: Node, topic: str) -> None:
@@ -165,7 +175,7 @@ async def test_a_publish_to_a_silent_broker_can_be_cancelled(broker: Node, topic
     await sink.publish(entries[:1])
     broker.pause()
     publishing = asyncio.create_task(sink.publish(entries))
-    await until(lambda: bool(sink._producer and sink._producer._produces), "the request is on its way")
+    await until(lambda: bool(sink._writer._producer and sink._writer._producer._produces), "the request is on its way")
     publishing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await publishing

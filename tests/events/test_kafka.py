@@ -6,16 +6,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from switch.errors import BrokerUnavailable, CodecError
-from switch.events import KafkaSink, TopicSpec, ensure_topic, tail
+from switch.events import KafkaSink, tail
+from switch.events.broker import records
 from switch.events.producer import Producer
 from switch.events.schema import encode, headers
-from tests.events.support import FakeOutbox, all_of, fact, in_order_per_agent, relay, running, until
+from switch.events.topics import ensure
+from tests.events.support import FakeOutbox, all_of, fact, in_order_per_agent, relay, running, spec_of, until
 
 NOWHERE = "127.0.0.1:1"  # tcpmux: nobody listens
+AGENTS = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def topic() -> str:
 
 
 def sink_of(bootstrap: str, topic: str, *, stuck_ms: int = 10_000) -> KafkaSink:
-    return KafkaSink(bootstrap, topic=topic, partitions=6, replication=1, stuck_ms=stuck_ms)
+    return KafkaSink(bootstrap, spec_of(topic, 6), stuck_ms=stuck_ms)
 
 
 async def test_the_topic_holds_what_the_outbox_held_in_order_per_agent(kafka_bootstrap: str, topic: str) -> None:
@@ -72,30 +73,6 @@ async def test_a_record_is_a_cloudevent_in_binary_mode(kafka_bootstrap: str, top
     ]
 
 
-async def test_a_topic_is_made_once_and_as_a_journal(kafka_bootstrap: str, topic: str) -> None:
-    spec = TopicSpec(topic, partitions=3, replication=1, min_in_sync=1)
-    assert await ensure_topic(kafka_bootstrap, spec)
-    assert not await ensure_topic(kafka_bootstrap, spec._replace(partitions=5)), "what is there stays"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
-    await admin.start()
-    try:
-        (described,) = await admin.describe_topics([topic])
-        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    finally:
-        await admin.close()
-    configs = {entry[0]: entry[1] for entry in answer.resources[0][4]}
-    assert len(described["partitions"]) == 3
-    assert configs["cleanup.policy"] == "delete"
-    assert configs["min.insync.replicas"] == "1"
-    assert configs["retention.ms"] == "7776000000"
-    assert configs["unclean.leader.election.enable"] == "false"
-
-
-async def test_more_copies_than_brokers_is_said(kafka_bootstrap: str, topic: str) -> None:
-    with pytest.raises(BrokerUnavailable, match="InvalidReplicationFactor"):
-        await ensure_topic(kafka_bootstrap, TopicSpec(topic, replication=99))
-
-
 async def test_a_batch_larger_than_one_request_keeps_its_order(kafka_bootstrap: str, topic: str) -> None:
     """Several produce batches of one partition, each after the ack of the one before."""
     facts = [fact("ALFA", number) for number in range(1, 5_001)]
@@ -112,8 +89,8 @@ async def test_a_producer_whose_sequence_the_broker_refuses_is_rebuilt(kafka_boo
     outbox = FakeOutbox()
     async with open_sink(kafka_bootstrap, topic) as sink:
         await sink.publish(outbox.put(0, [fact("ALFA", 1)]))
-        assert sink._producer is not None
-        sequences = sink._producer._client._txn_manager._sequence_numbers
+        assert sink._writer._producer is not None
+        sequences = sink._writer._producer._client._txn_manager._sequence_numbers
         sequences.update(dict.fromkeys(sequences, 1000))
         with pytest.raises(BrokerUnavailable, match="OutOfOrderSequenceNumber"):
             await sink.publish(outbox.put(0, [fact("ALFA", 2)]))
@@ -146,7 +123,7 @@ async def test_tail_from_the_end_shows_only_what_comes(kafka_bootstrap: str, top
 
 
 async def test_tail_refuses_what_is_not_an_event(kafka_bootstrap: str, topic: str) -> None:
-    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 1, 1, 1))
+    await ensure(kafka_bootstrap, [spec_of(topic, 1)])
     producer = Producer(kafka_bootstrap, topic, stuck_ms=10_000, access={})
     await producer.start()
     await producer.send([(b"ALFA", b"{}", headers(fact("ALFA", 1)))])
@@ -156,10 +133,28 @@ async def test_tail_refuses_what_is_not_an_event(kafka_bootstrap: str, topic: st
 
 
 async def test_without_a_broker_everything_says_so_and_nothing_else_happens() -> None:
-    sink = KafkaSink(NOWHERE)
+    sink = KafkaSink(NOWHERE, spec_of("any", 1))
     await sink.start()
     with pytest.raises(BrokerUnavailable, match="could not be looked up"):
         await sink.publish(FakeOutbox().put(0, [fact("ALFA", 1)]))
     await sink.close()
     with pytest.raises(BrokerUnavailable):
         await all_of(NOWHERE, "any")
+
+
+async def test_a_range_of_the_topic_is_read_alone(kafka_bootstrap: str, topic: str) -> None:
+    async with open_sink(kafka_bootstrap, topic) as sink:
+        await sink.publish(FakeOutbox().put(0, [fact(agent, number) for agent in AGENTS for number in range(1, 21)]))
+    whole = [one async for one in records(kafka_bootstrap, topic)]
+    home = {record.key: record.partition for record in whole}
+    one, other = sorted(set(home.values()))[:2]
+    begins, ends = {one: 3, other: 0}, {one: 7, other: 0}
+    found = [record async for record in records(kafka_bootstrap, topic, begins=begins, ends=ends)]
+    assert [(record.partition, record.offset) for record in found] == [(one, offset) for offset in range(3, 7)]
+    last = [record async for record in records(kafka_bootstrap, topic, last=2)]
+    assert len(last) == 2 * len(set(home.values()))
+
+
+async def test_a_topic_that_is_missing_is_said(kafka_bootstrap: str, topic: str) -> None:
+    with pytest.raises(BrokerUnavailable, match=topic):
+        await all_of(kafka_bootstrap, topic)

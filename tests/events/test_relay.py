@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from switch.domain.settlement import SettlementFact
 from switch.errors import BrokerUnavailable, StoreUnavailable
+from switch.events import pacing as pacing_module
 from switch.events import relay as relay_module
+from switch.events import trouble as trouble_module
 from switch.ports import OutboxEntry
 from tests.events.support import (
     FakeClock,
     FakeOutbox,
+    FakeSink,
     fact,
     first_arrivals,
     in_order_per_agent,
@@ -22,35 +24,9 @@ from tests.events.support import (
 )
 
 
-class FakeSink:
-    """Keeps what it was given. `failures` are raised by the next publishes; `gate`, while clear, holds them."""
-
-    def __init__(self) -> None:
-        self.arrived: list[SettlementFact] = []
-        self.failures: list[Exception] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.publishing = asyncio.Event()
-        self.open = False
-
-    async def start(self) -> None:
-        self.open = True
-
-    async def publish(self, entries: Sequence[OutboxEntry]) -> None:
-        assert self.open
-        self.publishing.set()
-        if self.failures:
-            raise self.failures.pop(0)
-        self.arrived += [entry.fact for entry in entries]
-        await self.gate.wait()  # the ack comes after the arrival
-
-    async def close(self) -> None:
-        self.open = False
-
-
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "RELAY_BACKOFF_MS_FIRST", 1)
+    monkeypatch.setattr(trouble_module, "RELAY_BACKOFF_MS_FIRST", 1)
     monkeypatch.setattr(relay_module, "RELAY_DEPTH_MS", 1)
 
 
@@ -121,13 +97,13 @@ async def test_a_fault_of_ours_delays_too_and_its_words_are_not_shown() -> None:
     one = relay(outbox, sink)
     async with running(one):
         await until(lambda: outbox.empty, "the outbox is empty")
-    assert one.last_error.startswith("shard 0: ValueError at test_relay.py:")
+    assert one.last_error.startswith("shard 0: ValueError at support.py:")
     assert "CHAN" not in one.last_error
 
 
 async def test_a_nudge_ends_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "RELAY_IDLE_MS_MIN", 3_600_000)
-    monkeypatch.setattr(relay_module, "RELAY_IDLE_MS_MAX", 3_600_000)
+    monkeypatch.setattr(pacing_module, "RELAY_IDLE_MS_MIN", 3_600_000)
+    monkeypatch.setattr(pacing_module, "RELAY_IDLE_MS_MAX", 3_600_000)
     outbox, sink = FakeOutbox(shards=2), FakeSink()
     one = relay(outbox, sink)
     async with running(one):
@@ -186,9 +162,9 @@ class _StoppingOutbox(FakeOutbox):
         await self.stops.here()
         return await super().outbox_read(shard, count)
 
-    async def outbox_delete(self, entries: Sequence[OutboxEntry]) -> None:
+    async def outbox_delete(self, entries: Sequence[OutboxEntry], token: int) -> None:
         await self.stops.here()
-        await super().outbox_delete(entries)
+        await super().outbox_delete(entries, token)
         await self.stops.here()
 
 

@@ -1,12 +1,10 @@
 """The bytes on the topic: golden records, round trip, and what is refused."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from bayswitch.v1 import event_pb2
-from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,61 +14,23 @@ from switch.domain.position import Entry
 from switch.domain.settlement import SettlementFact
 from switch.errors import REASONS, CodecError
 from switch.events import decode, encode, headers
-from switch.limits import AMOUNT_MINOR_MAX, EVENT_BYTES_MAX
-
-GOLDEN = Path(__file__).with_name("golden")
-UETR = "8a562c67-ca16-48ba-b074-65581be6f001"
-
-FACTS = {
-    "committed": SettlementFact(
-        event_id=UETR,
-        sequence=41,
-        uetr=UETR,
-        debtor_agent="PEARLPAY",
-        state=State.COMMITTED,
-        reason="",
-        rail="alipay",
-        corridor_id="hk-cn-hkd-cny",
-        rail_reference="20261123110075000001",
-        entries=(
-            Entry("PEARLPAY", Asset.HKD, 10_050),
-            Entry("DELTAFX", Asset.HKD, -10_000),
-            Entry("DELTAFX", Asset.CNY, 9_217),
-            Entry("ALIPAYGW", Asset.CNY, -9_217),
-            Entry("BAYSWITCH", Asset.HKD, -50),
-        ),
-        prepared_time_ms=1_795_413_600_007,
-        final_time_ms=1_795_413_600_250,
-    ),
-    "aborted": SettlementFact(
-        event_id="0d1f7a36-6f1b-4b4c-9d0e-0f5b3c1a2e77",
-        sequence=42,
-        uetr="0d1f7a36-6f1b-4b4c-9d0e-0f5b3c1a2e77",
-        debtor_agent="PEARLPAY",
-        state=State.ABORTED,
-        reason="CREDITOR_ACCOUNT_CLOSED",
-        rail="hkfps",
-        corridor_id="mo-hk-hkd",
-        rail_reference="",
-        entries=(),
-        prepared_time_ms=1_795_413_601_000,
-        final_time_ms=1_795_413_602_000,
-    ),
-}
+from switch.limits import AMOUNT_MINOR_MAX, EVENT_BYTES_MAX, REQUEST_ID_CHARS_MAX
+from tests.events.make_golden import FACTS, GOLDEN, Golden, records
 
 
-@pytest.mark.parametrize("name", FACTS)
-def test_golden(name: str) -> None:
-    """Consumers in other languages are tested with these files: they change only with the version of the topic."""
-    value = (GOLDEN / f"{name}.pb").read_bytes()
-    record: dict[str, Any] = json.loads((GOLDEN / f"{name}.json").read_text("utf-8"))
-    attributes = [(header, text.encode()) for header, text in record["headers"].items()]
-    assert encode(FACTS[name]) == value
-    assert headers(FACTS[name]) == attributes
-    assert (
-        MessageToDict(event_pb2.SettlementEvent.FromString(value), preserving_proto_field_name=True) == record["data"]
-    )
-    assert decode(value, attributes) == FACTS[name]
+@pytest.mark.parametrize("one", list(records()), ids=lambda one: one.name)
+def test_golden(one: Golden) -> None:
+    """Consumers in other languages are tested with these files; make_golden.py says when they may change."""
+    record: dict[str, Any] = json.loads((GOLDEN / f"{one.name}.json").read_text("utf-8"))
+    assert one.value == (GOLDEN / f"{one.name}.pb").read_bytes()
+    assert one.headers == [(header, text.encode()) for header, text in record["headers"].items()]
+    assert one.data == record["data"]
+    assert one.read == one.made_of
+
+
+def test_every_golden_file_is_tested() -> None:
+    names = {one.name for one in records()}
+    assert {path.name for path in GOLDEN.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("pb", "json")}
 
 
 _names = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", min_size=1, max_size=16)
@@ -90,6 +50,8 @@ _facts = st.builds(
     ).map(tuple),
     prepared_time_ms=_times,
     final_time_ms=_times,
+    request_id=st.text(max_size=REQUEST_ID_CHARS_MAX),
+    note=st.binary(max_size=256),
 )
 
 

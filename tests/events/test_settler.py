@@ -4,125 +4,23 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from switch.domain.money import Asset
 from switch.domain.position import Entry
-from switch.domain.settlement import SettlementFact, Window, unbalanced_window
-from switch.events.fold import Poisoned
-from switch.events.schema import encode, headers, key
-from switch.events.settler import Settler
-from switch.store import Store, open_store
-from tests.events.support import FakeClock
-from tests.fake_archive import FakeArchive
-from tests.settlement import ARRANGEMENTS, START_MS, across, paid
-from tests.store.builders import NOTE_KEY, join
-from tests.waiting import eventually, running_task
-
-PARTITIONS = 4
-AGENTS = [f"AGENT{number}" for number in range(8)]
-
-
-@dataclass
-class Graves:
-    """The dead letters, in memory."""
-
-    buried: list[Poisoned] = field(default_factory=list)
-
-    async def bury(self, poisoned: Sequence[Poisoned]) -> None:
-        self.buried += poisoned
-
-
-class Place:
-    """A topic, a store and an archive of a test's own."""
-
-    def __init__(self, bootstrap: str, store: Store, producer: AIOKafkaProducer, reader: AIOKafkaConsumer) -> None:
-        self.bootstrap = bootstrap
-        self.store = store
-        self.archive = FakeArchive()
-        self.graves = Graves()
-        self.topic = f"test.{uuid.uuid4().hex}"
-        self._producer = producer
-        self._reader = reader
-
-    def settler(self) -> Settler:
-        return Settler(
-            self.bootstrap,
-            self.store.settlements,
-            self.archive,
-            ARRANGEMENTS,
-            self.graves,
-            FakeClock(),
-            topic=self.topic,
-            group=self.topic,
-        )
-
-    async def make_topic(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await admin.start()
-        await admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)])
-        await admin.close()
-
-    async def publish(self, facts: Sequence[SettlementFact]) -> None:
-        for fact in facts:
-            await self._producer.send(self.topic, encode(fact), key(fact), headers=headers(fact))
-        await self._producer.flush()
-
-    async def ends(self) -> dict[int, int]:
-        places = [TopicPartition(self.topic, partition) for partition in range(PARTITIONS)]
-        ends = await self._reader.end_offsets(places)
-        return {place.partition: end for place, end in ends.items()}
-
-    async def caught_up(self) -> bool:
-        progress = await self.store.settlements.progress()
-        return all(progress.offsets.get(partition, 0) == end for partition, end in (await self.ends()).items())
-
-    async def settled(self) -> None:
-        await eventually(self.caught_up, "the settler is at the end of the log")
-
-    async def windows(self) -> list[Window]:
-        found = []
-        for each in await self.store.settlements.windows("", 100):
-            window = await self.store.settlements.window(each.arrangement_id, each.number)
-            assert window is not None
-            found.append(window)
-        return found
+from switch.domain.settlement import SettlementFact, unbalanced_window
+from tests.events.settling import Place, load, open_place, settling
+from tests.settlement import START_MS, across, paid
+from tests.store.builders import join
+from tests.waiting import eventually
 
 
 @pytest.fixture
 async def place(kafka_bootstrap: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[Place]:
-    namespace = f"t{uuid.uuid4().hex[:12]}"
-    store = await open_store(
-        valkey_url, shards=3, durability="fsync", data_dir=tmp_path, namespace=namespace, note_key=NOTE_KEY
-    )
-    producer = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all", enable_idempotence=True)
-    reader = AIOKafkaConsumer(bootstrap_servers=kafka_bootstrap)
-    await producer.start()
-    await reader.start()
-    made = Place(kafka_bootstrap, store, producer, reader)
-    await made.make_topic()
-    yield made
-    await reader.stop()
-    await producer.stop()
-    await store.close()
-
-
-@asynccontextmanager
-async def settling(place: Place) -> AsyncIterator[Settler]:
-    settler = place.settler()
-    async with running_task(settler.run()):
-        yield settler
-
-
-def load(count: int) -> list[SettlementFact]:
-    """`count` events of every agent, interleaved."""
-    return [paid(agent, number) for number in range(1, count + 1) for agent in AGENTS]
+    async with open_place(kafka_bootstrap, valkey_url, tmp_path) as made:
+        yield made
 
 
 def expected(facts: Sequence[SettlementFact]) -> dict[tuple[str, Asset], int]:
@@ -255,7 +153,7 @@ async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(place: Place
     half = paid("AGENT1", 3, (Entry("AGENT1", Asset.HKD, 5),))
     facts = [fact for fact in load(5) if (fact.debtor_agent, fact.sequence) != ("AGENT1", 3)]
     await place.publish([*facts[:10], half, *facts[10:]])
-    await place._producer.send_and_wait(place.topic, b"not an event", b"AGENT2")
+    await place.producer.send_and_wait(place.topic, b"not an event", b"AGENT2")
     async with settling(place) as settler:
         await place.settled()
         assert settler.poisoned_total == 2
@@ -302,8 +200,7 @@ async def test_a_topic_made_anew_halts_and_says_what_to_do(place: Place) -> None
     async with settling(place):
         await place.publish(facts)
         await place.settled()
-    place.topic = f"test.{uuid.uuid4().hex}"
-    await place.make_topic()
+    await place.make_topics()
     async with settling(place) as settler:
         await eventually(lambda: "SettlementHalted" in settler.trouble.last_error, "it halts")
         assert "bayswitch rebuild" in settler.trouble.last_error

@@ -9,8 +9,8 @@ from switch.domain.position import unbalanced
 from switch.events import KafkaSink, Relay, encode
 from switch.ports import OutboxEntry
 from switch.store import Store, open_store
-from tests.events.support import FakeClock, all_of, running, until
-from tests.store.builders import ACK, NOW_MS, hold, join
+from tests.events.support import FakeClock, all_of, running, spec_of, until
+from tests.store.builders import ACK, NOTE_KEY, NOW_MS, hold, join
 
 AGENTS = ("ALFA", "BRAVO", "CHARLIE")
 PAYMENTS_EACH = 30
@@ -30,7 +30,9 @@ async def _pay(store: Store, agent: str) -> None:
 
 async def test_every_payment_that_ended_is_an_event(valkey_url: str, kafka_bootstrap: str, tmp_path: Path) -> None:
     topic, namespace = f"test.{uuid.uuid4().hex}", f"t{uuid.uuid4().hex[:12]}"
-    store = await open_store(valkey_url, shards=2, durability="fsync", data_dir=tmp_path, namespace=namespace)
+    store = await open_store(
+        valkey_url, shards=2, durability="fsync", data_dir=tmp_path, note_key=NOTE_KEY, namespace=namespace
+    )
     try:
         for agent in AGENTS:
             await join(store, agent)
@@ -39,7 +41,7 @@ async def test_every_payment_that_ended_is_an_event(valkey_url: str, kafka_boots
         for shard in range(store.payments.shards):
             waiting += await store.payments.outbox_read(shard, 1_000)
         assert len(waiting) == len(AGENTS) * PAYMENTS_EACH
-        relay = Relay(store.payments, KafkaSink(kafka_bootstrap, topic=topic, partitions=4, replication=1), FakeClock())
+        relay = Relay(store.payments, KafkaSink(kafka_bootstrap, spec_of(topic, 4)), FakeClock())
         async with running(relay):
             await until(lambda: relay.published_total == len(waiting), "everything is acknowledged")
             await until(lambda: relay.depth == 0, "the outbox is empty")

@@ -17,6 +17,7 @@ from switch.store import Store
 NOW_MS = 1_795_400_000_000  # 2026-11-23; prepared times count from here
 ACK = RailAck("FPS20261123000001", "ACSC")
 GATEWAY = "HKFPS"
+NOTE_KEY = bytes(range(32))
 
 
 def participant(name: str = "ALFA", cap_minor: int = 1_000_000, asset: Asset = Asset.HKD) -> Participant:

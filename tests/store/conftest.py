@@ -4,13 +4,20 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from switch.store import Store, open_store
 from switch.store.embedded import EmbeddedValkey
+from tests.store.builders import NOTE_KEY
 
 OpenStore = Callable[[], Awaitable[Store]]
+OpenNew = Callable[..., Awaitable[Store]]
+
+
+def new_namespace() -> str:
+    return f"t{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="session")
@@ -34,19 +41,26 @@ def place(request: pytest.FixtureRequest) -> tuple[str, int]:
 
 
 @pytest.fixture
-async def open_again(place: tuple[str, int], tmp_path: Path) -> AsyncIterator[OpenStore]:
-    """Another store of the same server and namespace: what another worker, or a restart, sees."""
+async def open_new(place: tuple[str, int], tmp_path: Path) -> AsyncIterator[OpenNew]:
+    """Stores of one server; without a namespace, an empty one each time."""
     url, shards = place
-    namespace = f"t{uuid.uuid4().hex[:12]}"
     opened: list[Store] = []
 
-    async def open_it() -> Store:
-        opened.append(await open_store(url, shards=shards, durability="fsync", data_dir=tmp_path, namespace=namespace))
+    async def open_it(namespace: str = "", **options: Any) -> Store:
+        given: dict[str, Any] = {"note_key": NOTE_KEY, "namespace": namespace or new_namespace(), **options}
+        opened.append(await open_store(url, shards=shards, durability="fsync", data_dir=tmp_path, **given))
         return opened[-1]
 
     yield open_it
     for store in opened:
         await store.close()
+
+
+@pytest.fixture
+def open_again(open_new: OpenNew) -> OpenStore:
+    """Another store of the same server and namespace: what another worker, or a restart, sees."""
+    namespace = new_namespace()
+    return lambda: open_new(namespace)
 
 
 @pytest.fixture
@@ -56,9 +70,22 @@ async def store(open_again: OpenStore) -> Store:
 
 
 @pytest.fixture
+async def open_again_elsewhere(open_again: OpenStore, place: tuple[str, int], tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store beside the first, on the same server."""
+    namespace = f"t{uuid.uuid4().hex[:12]}"
+    opened = await open_store(
+        place[0], shards=place[1], durability="fsync", data_dir=tmp_path, note_key=NOTE_KEY, namespace=namespace
+    )
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
 async def single(valkey_url: str, tmp_path: Path) -> AsyncIterator[Store]:
     """An empty store on one server, for what the kind of server has no part in."""
     namespace = f"t{uuid.uuid4().hex[:12]}"
-    opened = await open_store(valkey_url, shards=1, durability="fsync", data_dir=tmp_path, namespace=namespace)
+    opened = await open_store(
+        valkey_url, shards=1, durability="fsync", data_dir=tmp_path, note_key=NOTE_KEY, namespace=namespace
+    )
     yield opened
     await opened.close()

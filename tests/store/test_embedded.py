@@ -12,11 +12,11 @@ import pytest
 from switch.domain.payment import State
 from switch.errors import ConfigError, StoreUnavailable
 from switch.store import EmbeddedValkey, Store, open_store
-from tests.store.builders import ACK, NOW_MS, hold, join, until
+from tests.store.builders import ACK, NOTE_KEY, NOW_MS, hold, join, until
 
 
 async def opened(data_dir: Path) -> Store:
-    return await open_store("", shards=1, durability="fsync", data_dir=data_dir)
+    return await open_store("", shards=1, durability="fsync", data_dir=data_dir, note_key=NOTE_KEY)
 
 
 def alive(pid: int) -> bool:
@@ -132,10 +132,10 @@ OWNER = """
 import asyncio, sys
 from pathlib import Path
 from switch.store import open_store
-from tests.store.builders import ACK, NOW_MS, hold, join
+from tests.store.builders import ACK, NOTE_KEY, NOW_MS, hold, join
 
 async def main():
-    store = await open_store("", shards=1, durability="fsync", data_dir=Path(sys.argv[1]))
+    store = await open_store("", shards=1, durability="fsync", data_dir=Path(sys.argv[1]), note_key=NOTE_KEY)
     await join(store, cap_minor=10**9)
     print(store.embedded.pid, flush=True)
     while True:

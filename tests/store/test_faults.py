@@ -10,12 +10,12 @@ from deploy.local.valkey import FOLLOW_AT_ONCE, Valkey, run_cluster, run_valkey
 from switch.domain.payment import State
 from switch.errors import ConfigError, StoreUnavailable
 from switch.store import Store, open_store
-from tests.store.builders import ACK, NOW_MS, hold, join, until
+from tests.store.builders import ACK, NOTE_KEY, NOW_MS, hold, join, until
 from tests.store.proxy import CuttingProxy
 
 
 async def opened(url: str, tmp_path: Path, durability: str = "fsync", shards: int = 1) -> Store:
-    return await open_store(url, shards=shards, durability=durability, data_dir=tmp_path)
+    return await open_store(url, shards=shards, durability=durability, data_dir=tmp_path, note_key=NOTE_KEY)
 
 
 async def opened_in_step(url: str, tmp_path: Path, shards: int = 1) -> Store:

@@ -9,7 +9,7 @@ import pytest
 
 from switch.errors import StoreUnavailable
 from switch.store import Store, open_store
-from tests.store.builders import NOW_MS, hold, join, quote
+from tests.store.builders import NOTE_KEY, NOW_MS, hold, join, quote
 
 SHARDS = 3
 
@@ -18,7 +18,7 @@ SHARDS = 3
 async def sharded(valkey_cluster_url: str, tmp_path: Path) -> AsyncIterator[Store]:
     namespace = f"t{uuid.uuid4().hex[:12]}"
     store = await open_store(
-        valkey_cluster_url, shards=SHARDS, durability="fsync", data_dir=tmp_path, namespace=namespace
+        valkey_cluster_url, shards=SHARDS, durability="fsync", data_dir=tmp_path, note_key=NOTE_KEY, namespace=namespace
     )
     try:
         yield store

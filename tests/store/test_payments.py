@@ -255,6 +255,7 @@ async def test_the_outbox_is_gapless_and_emptied_by_acknowledgement(store: Store
     assert (entries[5].fact.reason, entries[5].fact.uetr) == ("NET_DEBIT_CAP_EXCEEDED", refused.uetr)
     assert all(entry.fact.event_id == entry.fact.uetr for entry in entries)
     assert (await store.payments.outbox_depth())[0] == 6
-    await store.payments.outbox_delete(entries[:4])
-    await store.payments.outbox_delete(entries[:4])
+    token = await store.payments.outbox_lease(entries[0].shard, "relay", 60_000)
+    await store.payments.outbox_delete(entries[:4], token)
+    await store.payments.outbox_delete(entries[:4], token)
     assert [entry.fact.sequence for entry in await store.payments.outbox_read(entries[0].shard, 100)] == [5, 6]

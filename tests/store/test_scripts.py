@@ -10,20 +10,31 @@ from switch.domain.payment import TRANSITIONS
 from switch.errors import REASONS
 from switch.limits import SCRIPT_INTEGER_MAX
 from switch.store import Store
+from switch.store.outbox import DELETE, LEASE
 from switch.store.participant_store import CHANGE, CREATE
+from switch.store.payment_reads import FIND
 from switch.store.payment_store import CLAIM, FINISH, PREPARE, UNCLAIM
 from switch.store.quote_store import END, HOLD, KEEP, LOOK, RELEASE
+from switch.store.restoring import RESPEND
+from switch.store.restoring import RESTORE as RESTORE_PAYMENTS
+from switch.store.retention import RETIRE, RETIRE_CLAIM, TRIM
 from switch.store.scripts import load_script
+from switch.store.settlement_store import APPLY, CREDIT, PROGRESS, PUBLISHED, RESTORE, TRANSFER
+from switch.store.settlement_windows import CLOSE, CONFIRM, CUT, DEFAULT, OPEN
 from tests.store.builders import ACK, NOW_MS, hold, join
 
-ALL = [PREPARE, FINISH, CLAIM, UNCLAIM, HOLD, KEEP, LOOK, END, RELEASE, CREATE, CHANGE]
+ALL = [PREPARE, FINISH, CLAIM, UNCLAIM, HOLD, KEEP, LOOK, END, RELEASE, CREATE, CHANGE, LEASE, DELETE]
+ALL += [FIND, RETIRE, RETIRE_CLAIM, TRIM, RESTORE_PAYMENTS, RESPEND]
+ALL += [APPLY, CREDIT, PROGRESS, PUBLISHED, RESTORE, TRANSFER, CLOSE, CONFIRM, CUT, DEFAULT, OPEN]
 
 
 def test_every_script_file_is_loaded_and_checked_by_a_call() -> None:
     names = {
         Path(str(path)).stem for path in (files("switch.store") / "scripts").iterdir() if path.name.endswith(".lua")
     }
-    assert names == {script.name for script in ALL}
+    shared = {name for name in names if name.startswith("_")}
+    assert names - shared == {script.name for script in ALL}
+    assert all(any(f"-- {name}.lua  " in script.source for script in ALL) for name in shared)
 
 
 @pytest.mark.parametrize(

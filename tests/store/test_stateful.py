@@ -13,7 +13,7 @@ from switch.domain.money import Asset
 from switch.domain.payment import TRANSITIONS, Hold, Payment, State
 from switch.ports import Prepared
 from switch.store import Store, open_store
-from tests.store.builders import ACK, GATEWAY, NOW_MS, charge, hold, join
+from tests.store.builders import ACK, GATEWAY, NOTE_KEY, NOW_MS, charge, hold, join
 
 AGENTS = ("ALFA", "BRAVO")
 DAY_MAX = 400
@@ -34,7 +34,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.caps = dict.fromkeys(AGENTS, 1_000)
         self.store: Store = self.run(
             open_store(
-                self.url, shards=1, durability="fsync", data_dir=self.data_dir, namespace=f"m{uuid.uuid4().hex[:12]}"
+                self.url,
+                shards=1,
+                durability="fsync",
+                data_dir=self.data_dir,
+                note_key=NOTE_KEY,
+                namespace=f"m{uuid.uuid4().hex[:12]}",
             )
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.local.valkey import Valkey, run_valkey
+from deploy.local.valkey import Valkey, free_ports, run_valkey
 from switch.cli.sandbox import Sandbox, load_scenario
 from tests.system.support import Provider, payments_in
 
@@ -13,10 +13,16 @@ MESSAGE_VALID_MS = 9_000  # longer than a rail is waited for: "never seen" is he
 SHORT_QUOTES = {"BAYSWITCH_QUOTE_MS": "5000"}  # an unused quote holds headroom until it expires: audits wait for it
 
 
+def on_a_port_to_keep(sandbox: Sandbox) -> Sandbox:
+    """A switch that is ended and started again needs its port meanwhile: below those the system hands out it stays free."""
+    sandbox._port = free_ports(1)[0]
+    return sandbox
+
+
 def _started(sandbox: Sandbox) -> Iterator[Sandbox]:
     """Running, with participants and rates; at the end every part that still runs must end with 0."""
     try:
-        sandbox.start()
+        on_a_port_to_keep(sandbox).start()
         sandbox.enrol(load_scenario())
         yield sandbox
     finally:

@@ -3,24 +3,21 @@
 import asyncio
 import random
 import time
-import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy.local import kafka
 from deploy.local.kafka import Node
+from loadtest.provider import STEPS, Load
 from switch.cli.sandbox import Sandbox, load_scenario
 from switch.domain.settlement import SettlementFact
 from switch.events import tail
-from tests.system.load import Load
 from tests.system.support import STATE, audited, payments_in, until
 
-STEPS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("steps.toml").read_text("utf-8"))["step"]
 AWAY_PAYMENTS = 40  # final payments that must be made while the broker is away
 READY_SECONDS_MAX = 60
 

@@ -8,10 +8,8 @@ what clients were told with the records, the positions, and the books of every r
 import asyncio
 import random
 import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc.aio
 import pytest
@@ -19,15 +17,15 @@ from bayswitch.v1 import participant_pb2, participant_pb2_grpc
 
 from deploy.local.valkey import Valkey
 from loadtest.audit import Audit, audit
+from loadtest.provider import STEPS, Load
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
-from tests.system.load import Load
+from tests.system.conftest import on_a_port_to_keep
 
 KILLS_OF_SWITCH = 30
 KILLS_OF_STORE = 8
 CALLERS = 12
 SHORT_QUOTES = {"BAYSWITCH_QUOTE_MS": "5000"}  # an unused quote holds headroom until it expires: the audit waits for it
 OPEN_SECONDS_MAX = 60  # after the load has ended, everything open must have ended by then
-STEPS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("steps.toml").read_text("utf-8"))["step"]
 
 
 @pytest.fixture
@@ -35,7 +33,7 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     """The whole sandbox over the embedded store; message signatures off, they have tests of their own."""
     running = Sandbox(tmp_path, SHORT_QUOTES, signing=False)
     try:
-        running.start()
+        on_a_port_to_keep(running).start()
         running.enrol(load_scenario())
         yield running
     finally:

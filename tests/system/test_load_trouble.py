@@ -4,11 +4,9 @@ import asyncio
 import json
 import random
 import threading
-import tomllib
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,16 +15,15 @@ import pytest
 from bayswitch.v1 import payment_pb2, payment_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from loadtest.provider import STEPS, Load
 from switch.cli.demo import request_of
 from switch.cli.processes import start_part
 from switch.cli.sandbox import Sandbox
 from switch.errors import REASONS
 from switch.limits import BATCH_ITEMS_MAX, CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX
-from tests.system.load import Load
 from tests.system.support import STATE, Provider, Trouble, audited, step
 
 Providers = Callable[[str], Provider]
-STEPS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("steps.toml").read_text("utf-8"))["step"]
 AS_HKWALLET = (("x-bayswitch-participant", "HKWALLET"),)
 AS_MOWALLET = (("x-bayswitch-participant", "MOWALLET"),)  # the many: others read their own changes from the beginning
 LOAD = "creditor.account=+852-70000050 creditor.name=LOAD_000050 debit=HKD_1.00"

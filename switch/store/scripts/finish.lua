@@ -1,6 +1,6 @@
 -- finish.lua  Move payments to COMMITTED, ABORTED or IN_DOUBT: state, position, limits, books and outbox together.
 -- KEYS    holds overdue outbox books | payment agent changes limits*
--- ARGV    items | uetr state time_ms step fact charges entries (owner amount_minor)*
+-- ARGV    items | uetr state time_ms step charges entries (owner amount_minor)*
 -- RETURN  per item: {P} moved from PREPARED | {D record} moved from IN_DOUBT | {= record} was there or is final
 --         | {E text} this item is poisoned, nothing of it was done
 -- What is released is what prepare wrote into `holds`; the caller's first entry, the debtor's, must agree with it.
@@ -35,9 +35,9 @@ local function reserved_of(k, a, charges)
   if not packed then refuse('a payment that runs has no hold') end
   local reserved = cmsgpack.unpack(packed)
   if #reserved[3] ~= charges then refuse('the charges are not those that were reserved') end
-  if tonumber(ARGV[a + 6]) > 0 then
+  if tonumber(ARGV[a + 5]) > 0 then
     local owner = string.match(KEYS[k + 1], '[^:]+$') .. '|' .. reserved[1]
-    if ARGV[a + 7] ~= owner or tonumber(ARGV[a + 8]) ~= reserved[2] then
+    if ARGV[a + 6] ~= owner or tonumber(ARGV[a + 7]) ~= reserved[2] then
       refuse('the entries are not those of the hold')
     end
   end
@@ -58,8 +58,8 @@ local function add(sums, field, amount)
 end
 
 local function book(a)
-  for i = 1, tonumber(ARGV[a + 6]) do
-    local owner, amount = ARGV[a + 5 + 2 * i], tonumber(ARGV[a + 6 + 2 * i])
+  for i = 1, tonumber(ARGV[a + 5]) do
+    local owner, amount = ARGV[a + 4 + 2 * i], tonumber(ARGV[a + 5 + 2 * i])
     if math.abs((books[owner] or 0) + amount) > EXACT_MAX then
       call('HINCRBY', BOOKS, owner, books[owner])
       books[owner] = 0
@@ -80,7 +80,7 @@ local function settle(k, a, agent, reserved, there)
     end
   end
   agent.finals = agent.finals + 1
-  call('XADD', OUTBOX, '*', 'q', agent.sequence + agent.finals, 'f', ARGV[a + 4])
+  call('XADD', OUTBOX, '*', 'q', agent.sequence + agent.finals, 'u', ARGV[a])
   ended[#ended + 1] = ARGV[a]
 end
 
@@ -101,13 +101,13 @@ end
 
 local answers, k, a = {}, 5, 2
 for item = 1, tonumber(ARGV[1]) do
-  local charges, entries = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
+  local charges, entries = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
   local done, answer = pcall(finish_one, k, a, charges)
   if not done then
     answer = { 'E', type(answer) == 'table' and answer.err or tostring(answer) }
   end
   answers[item] = answer
-  k, a = k + 3 + charges, a + 7 + 2 * entries
+  k, a = k + 3 + charges, a + 6 + 2 * entries
 end
 if #ended > 0 then
   call('HDEL', HOLDS, unpack(ended))

@@ -1,15 +1,17 @@
 -- prepare.lua  Claim a request and its UETR, use its quote, reserve limits and cap; or do none of it. Many at once.
--- KEYS    holds overdue outbox | request payment agent changes quote limits*
--- ARGV    items | uetr attempt asset amount_minor prepared_time_ms overdue_time_ms record step reserved fact terms charges (counter amount_minor max_minor expiry_time_ms limit_id resets)*
+-- USES    _retired
+-- KEYS    holds overdue outbox retired | request payment agent changes quote limits*
+-- ARGV    items | uetr attempt asset amount_minor prepared_time_ms overdue_time_ms record step reserved terms request_digest uetr_digest charges (counter amount_minor max_minor expiry_time_ms limit_id resets)*
 -- RETURN  per item: {F} prepared | {K record} refused and kept | {S record} this very attempt, done before
 --         | {R record} the request began before | {O uetr} it began before with this other UETR
+--         | {A uetr_bytes} it began before with this UETR and left the store: the archive has it
 --         | {N reason} refused, no trace | {E text} this item is poisoned, nothing of it was done
 -- Checks stand in the order of errors.REASONS; all of an item's checks come before its first write.
 -- A quote's expiry is compared with the server's clock: the one clock all workers share.
 -- What no later item of the group reads back is written once, for all, at the end; figures of agents are kept meanwhile.
 local HOLDS, OVERDUE, OUTBOX = KEYS[1], KEYS[2], KEYS[3]
 local call, whole = redis.call, '%.0f'
-local agents, holds, overdue = {}, {}, {}
+local agents, holds, overdue, retired = {}, {}, {}, retired_in(KEYS[4])
 
 -- A shard key of another type must fail before anything is written.
 call('HLEN', HOLDS)
@@ -50,7 +52,7 @@ end
 -- Reason and figures of the first limit that has not enough left.
 local function limit_fault(k, a, charges)
   for i = 1, charges do
-    local at = a + 12 + 6 * (i - 1)
+    local at = a + 13 + 6 * (i - 1)
     local used = tonumber(call('HGET', KEYS[k + 5 + i - 1], ARGV[at]) or '0')
     local max = tonumber(ARGV[at + 2])
     if tonumber(ARGV[at + 1]) > max - used then
@@ -78,7 +80,7 @@ local function keep_refusal(k, a, reason, figures)
   local record = ARGV[a + 6] .. cmsgpack.pack({ tonumber(time_ms), reason, '', '', figures or {}, 'A' })
   call('XADD', KEYS[k + 3], '*', 'R', uetr .. ' ' .. time_ms)
   call('MSET', KEYS[k], uetr .. ' ' .. ARGV[a + 1], KEYS[k + 1], record)
-  call('XADD', OUTBOX, '*', 'q', call('HINCRBY', KEYS[k + 2], 'seq', 1), 'f', ARGV[a + 9], 'r', reason)
+  call('XADD', OUTBOX, '*', 'q', call('HINCRBY', KEYS[k + 2], 'seq', 1), 'u', uetr)
   return { 'K', record }
 end
 
@@ -86,9 +88,9 @@ local function reserve(k, a, charges, agent)
   local uetr = ARGV[a]
   call('XADD', KEYS[k + 3], '*', 'P', uetr .. ' ' .. ARGV[a + 4])
   call('MSET', KEYS[k], uetr .. ' ' .. ARGV[a + 1], KEYS[k + 1], ARGV[a + 6] .. ARGV[a + 7])
-  if ARGV[a + 10] ~= '' then call('HSET', KEYS[k + 4], 'uetr', uetr) end
+  if ARGV[a + 9] ~= '' then call('HSET', KEYS[k + 4], 'uetr', uetr) end
   for i = 1, charges do
-    local at, key = a + 12 + 6 * (i - 1), KEYS[k + 5 + i - 1]
+    local at, key = a + 13 + 6 * (i - 1), KEYS[k + 5 + i - 1]
     call('HINCRBY', key, ARGV[at], ARGV[at + 1])
     call('PEXPIREAT', key, ARGV[at + 3])
   end
@@ -105,14 +107,16 @@ local function prepare_one(k, a, charges)
     if uetr ~= ARGV[a] then return { 'O', uetr } end
     return { string.sub(was[1], 38) == ARGV[a + 1] and 'S' or 'R', was[2] }
   end
-  if was[2] then return { 'N', 'UETR_REUSED' } end
+  local left = retired.find(ARGV[a + 10])
+  if left then return { 'A', left } end
+  if was[2] or retired.find(ARGV[a + 11]) then return { 'N', 'UETR_REUSED' } end
   local agent = agent_of(KEYS[k + 2], ARGV[a + 2])
   if not agent.state then return { 'N', 'PARTICIPANT_UNKNOWN' } end
   if agent.state ~= 'A' then return { 'N', 'PARTICIPANT_SUSPENDED' } end
   local reason, figures
-  if ARGV[a + 10] ~= '' then
+  if ARGV[a + 9] ~= '' then
     local kept
-    reason, kept = quote_fault(KEYS[k + 4], ARGV[a + 10])
+    reason, kept = quote_fault(KEYS[k + 4], ARGV[a + 9])
     if reason and not kept then return { 'N', reason } end
   end
   if not reason then reason, figures = limit_fault(k, a, charges) end
@@ -121,15 +125,15 @@ local function prepare_one(k, a, charges)
   return reserve(k, a, charges, agent)
 end
 
-local answers, k, a = {}, 4, 2
+local answers, k, a = {}, 5, 2
 for item = 1, tonumber(ARGV[1]) do
-  local charges = tonumber(ARGV[a + 11])
+  local charges = tonumber(ARGV[a + 12])
   local done, answer = pcall(prepare_one, k, a, charges)
   if not done then
     answer = { 'E', type(answer) == 'table' and answer.err or tostring(answer) }
   end
   answers[item] = answer
-  k, a = k + 5 + charges, a + 12 + 6 * charges
+  k, a = k + 5 + charges, a + 13 + 6 * charges
 end
 if #holds > 0 then
   call('HSET', HOLDS, unpack(holds))

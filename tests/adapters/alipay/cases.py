@@ -141,6 +141,8 @@ def case_factory(
                 refusals={reason: refused(reason) for reason in refusals},
                 codes=rules.SUB_CODES,
                 in_flight=lambda: pair.rail.in_flight,
+                statement=RAIL.statement,
+                institution=RAIL.institution,
                 faults=pair.simulator.faults.supported,
             )
 

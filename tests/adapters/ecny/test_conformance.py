@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.conformance import CHECKS, RailCase, run_check
-from adapters.ecny import rules
+from adapters.ecny import RAIL, rules
 from adapters.kit.clock import wall_ms
 from adapters.kit.control import control
 from adapters.kit.faults import FaultKind
@@ -58,6 +58,8 @@ def factory(keys_dir: Path, *, signing: bool) -> Callable[[InboundHandler], Abst
                 refusals=REFUSALS,
                 codes=rules.REASON_OF,
                 in_flight=lambda: client.link.in_flight,
+                statement=RAIL.statement,
+                institution=RAIL.institution,
                 faults=frozenset(FaultKind) - (frozenset() if signing else {FaultKind.BAD_SIGNATURE}),
             )
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -14,7 +16,10 @@ from grpc_status import rpc_status
 
 from switch.cli.demo import request_of
 
-__all__ = ["Load"]
+__all__ = ["STEPS", "Load"]
+
+# What it pays: corridors without a quota that a run could use up.
+STEPS: Final[list[dict[str, Any]]] = tomllib.loads(Path(__file__).with_name("steps.toml").read_text("utf-8"))["step"]
 
 _STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
 _FINAL = ("COMMITTED", "ABORTED")

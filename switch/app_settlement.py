@@ -1,0 +1,106 @@
+"""The settlement half of the composition root: what runs beside the payments, in the switch or in a process of its own."""
+
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from switch.domain.settlement import SettlementFact
+from switch.engine import Settlement, WindowSchedule
+from switch.engine.register_copy import RegisterCopy
+from switch.engine.retention import Retention
+from switch.errors import BrokerUnavailable
+from switch.events import KafkaSink, Relay, TopicSpec, require_topics, topics_of
+from switch.events.announcer import Announcer
+from switch.events.dead_letters import DeadLetters
+from switch.events.log import KafkaLog
+from switch.events.settler import Settler
+from switch.events.topics import ensure
+from switch.events.writer import TopicWriter
+from switch.ports import Archive, Clock
+from switch.rules import Rules
+from switch.settings import Settings
+from switch.store import Store
+
+__all__ = ["Settling", "Work"]
+
+Work = tuple[str, Callable[[], Coroutine[Any, Any, None]]]
+
+
+class Settling:
+    """Everything of settlement over one open store and archive. Without a broker there is nothing of it."""
+
+    def __init__(self, settings: Settings, rules: Rules, store: Store, archive: Archive, clock: Clock) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._store = store
+        self._archive = archive
+        self._clock = clock
+        self._topics = topics_of(settings)
+        self.settlement = self._flow() if settings.kafka_bootstrap else None
+
+    def _flow(self) -> Settlement:
+        return Settlement(
+            store=self._store.settlements,
+            archive=self._archive,
+            log=KafkaLog(self._settings.kafka_bootstrap),
+            participants=self._store.participants,
+            arrangements=self._rules.arrangements,
+            clock=self._clock,
+            end_to_end_id_of=self._end_to_end_id,
+        )
+
+    def _end_to_end_id(self, fact: SettlementFact) -> str:
+        return self._store.notes.open(fact.uetr, fact.note).instruction.end_to_end_id
+
+    async def check_topics(self) -> None:
+        """In production: refuse to start on topics that are not as the settings say. Elsewhere make what is missing.
+
+        A broker that does not answer stops nothing: payments do not need it. Raises ConfigError, with the command that
+        mends it.
+        """
+        settings = self._settings
+        if not settings.kafka_bootstrap:
+            return
+        if not settings.production:
+            with contextlib.suppress(BrokerUnavailable):  # a topic with other settings is shown by `topics check`
+                await ensure(settings.kafka_bootstrap, self._topics)
+            return
+        await require_topics(settings)
+
+    def background(self) -> list[Work]:
+        """What the switch runs itself; what has a process of its own is left out."""
+        settings = self._settings
+        if not settings.kafka_bootstrap:
+            return []
+        return [*(self.relaying() if settings.run_relay else ()), *(self.settling() if settings.run_settler else ())]
+
+    def relaying(self) -> list[Work]:
+        """The outbox goes to the broker."""
+        sink = KafkaSink(self._settings.kafka_bootstrap, self._topics.payment, create=not self._settings.production)
+        return [("the relay", Relay(self._store.payments, sink, self._clock).run)]
+
+    def settling(self) -> list[Work]:
+        """The log becomes windows, positions and the archive; what is archived leaves the store after its time."""
+        assert self.settlement is not None, "there is a broker"
+        store, rules, clock = self._store, self._rules, self._clock
+        schedule = WindowSchedule(self.settlement, store.settlements, rules.arrangements, rules.calendars, clock)
+        announcer = Announcer(
+            store.settlements, self._writer(self._topics.window), self._writer(self._topics.position), clock
+        )
+        retention = Retention(store.payments, self._archive, clock, self._settings.retention_ms)
+        return [
+            ("the settler", self._settler().run),
+            ("the schedule of windows", schedule.run),
+            ("the announcer", announcer.run),
+            ("retention", retention.run),
+            ("the copy of the register", RegisterCopy(store.participants, self._archive, clock).run),
+        ]
+
+    def _settler(self) -> Settler:
+        bootstrap, create = self._settings.kafka_bootstrap, not self._settings.production
+        letters = DeadLetters(bootstrap, self._topics.dlq, create=create)
+        arrangements = list(self._rules.arrangements.values())
+        return Settler(bootstrap, self._store.settlements, self._archive, arrangements, letters, self._clock)
+
+    def _writer(self, spec: TopicSpec) -> TopicWriter:
+        return TopicWriter(self._settings.kafka_bootstrap, spec, create=not self._settings.production)

@@ -1,0 +1,198 @@
+"""What is asked of the archive, each as a function of a connection within one transaction, which sees one moment."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, and_, func, literal, select, text, tuple_
+
+from switch.archive.rows import PAYMENT_FIELDS, facts_of
+from switch.archive.schema import ENTRY, PAYMENT, REGISTER, RETIRED, UNRETIRED, WITH_REQUEST
+from switch.domain.money import Asset
+from switch.domain.payment import State
+from switch.domain.settlement import LogRange, NetPosition
+from switch.ports import ArchivedFact
+
+__all__ = [
+    "final_facts",
+    "listed_facts",
+    "logged_facts",
+    "nets",
+    "partitions",
+    "payment_where",
+    "register",
+    "touched_facts",
+    "unretired_facts",
+    "with_request",
+]
+
+_P, _E = PAYMENT.c, ENTRY.c
+_FIELDS: Final = tuple(_P[name] for name in PAYMENT_FIELDS)
+_LOW_BITS: Final = 30  # a sum of 64-bit integers may need more: its high and its low parts are summed apart
+
+Facts = list[ArchivedFact]
+
+
+# --- one payment -----------------------------------------------------------------------------------------------------
+def payment_where(connection: Connection, **fields: object) -> ArchivedFact | None:
+    """The payment with these values, of a unique index."""
+    found = _with_entries(connection, _payments(*(_P[name] == value for name, value in fields.items())))
+    return found[0] if found else None
+
+
+def with_request(connection: Connection, participant: str, request_id: str) -> ArchivedFact | None:
+    """The first payment that the request began."""
+    asked = (_P.debtor_agent == participant, _P.request_id == request_id, WITH_REQUEST)
+    found = _with_entries(connection, _payments(*asked).order_by(_P.sequence).limit(1))
+    return found[0] if found else None
+
+
+def _payments(*conditions: Any) -> Select[Any]:
+    return select(*_FIELDS).where(*conditions)
+
+
+def _with_entries(connection: Connection, payments: Select[Any], *order: str) -> Facts:
+    """The payments of a bounded query, with their entries, in the order of these fields."""
+    page = payments.subquery("page")
+    same = and_(_E.log_partition == page.c.log_partition, _E.log_offset == page.c.log_offset)
+    rows = (
+        select(page, _E.participant, _E.asset, _E.amount_minor)
+        .select_from(page.outerjoin(ENTRY, same))
+        .order_by(*(page.c[name] for name in order), page.c.log_partition, page.c.log_offset, _E.line)
+    )
+    return facts_of(connection.execute(rows))
+
+
+# --- lists by time ---------------------------------------------------------------------------------------------------
+def listed_facts(
+    connection: Connection,
+    participant: str,
+    state: State | None,
+    between: tuple[int, int],
+    after: tuple[int, str] | None,
+    count: int,
+) -> Facts:
+    """Retired payments of one debtor agent, prepared in [from, to), by time of preparation and UETR."""
+    mine = [_P.debtor_agent == participant, RETIRED, *([_P.state == state.value] if state else [])]
+    return _by_time(connection, "prepared_time_ms", mine, between, after, count)
+
+
+def final_facts(connection: Connection, between: tuple[int, int], after: tuple[int, str] | None, count: int) -> Facts:
+    """Payments of all that became final in [from, to), by that time and UETR."""
+    return _by_time(connection, "final_time_ms", [], between, after, count)
+
+
+def unretired_facts(connection: Connection, before_time_ms: int, count: int) -> Facts:
+    """What the hot store still has and became final before this, by that time and UETR."""
+    due = _payments(UNRETIRED, _P.final_time_ms < before_time_ms)
+    due = due.order_by(_P.final_time_ms, _P.uetr).limit(count)
+    return _with_entries(connection, due, "final_time_ms", "uetr")
+
+
+def _by_time(
+    connection: Connection,
+    field: str,
+    conditions: list[Any],
+    between: tuple[int, int],
+    after: tuple[int, str] | None,
+    count: int,
+) -> Facts:
+    time_ms = _P[field]
+    page = _payments(*conditions, time_ms >= max(between[0], after[0] if after else 0), time_ms < between[1])
+    if after:
+        page = page.where(tuple_(time_ms, _P.uetr) > after)
+    return _with_entries(connection, page.order_by(time_ms, _P.uetr).limit(count), field, "uetr")
+
+
+# --- ranges of the log -----------------------------------------------------------------------------------------------
+def logged_facts(connection: Connection, partition: int, from_offset: int, count: int) -> Facts:
+    """Payments of one partition in the order of the log."""
+    page = _payments(_P.log_partition == partition, _P.log_offset >= from_offset)
+    return _with_entries(connection, page.order_by(_P.log_offset).limit(count))
+
+
+def partitions(connection: Connection) -> list[int]:
+    """One step of the index per partition, not one per payment."""
+    found: list[int] = []
+    while True:
+        after = _P.log_partition > (found[-1] if found else -1)
+        partition = connection.execute(select(func.min(_P.log_partition)).where(after)).scalar_one()
+        if partition is None:
+            return found
+        found.append(partition)
+
+
+def touched_facts(
+    connection: Connection,
+    ranges: Iterable[LogRange],
+    owner: tuple[str, Sequence[Asset]],
+    rails: Sequence[str],
+    after: tuple[int, int],
+    count: int,
+) -> Facts:
+    """Payments in the ranges, from the place `after` on, with an entry of the owner (participant, assets)."""
+    participant, assets = owner
+    found: Facts = []
+    for partition, start, end in _spans(ranges):
+        start = max(start, after[1]) if partition == after[0] else start
+        if partition < after[0] or start >= end or len(found) == count:
+            continue
+        places = (
+            select(_E.log_offset)
+            .distinct()
+            .where(_E.participant == participant, *_in_span(ENTRY, partition, start, end))
+        )
+        places = _on_rails(places.where(_E.asset.in_([asset.name for asset in assets])), rails)
+        touched = places.order_by(_E.log_offset).limit(count - len(found)).subquery("touched")
+        page = select(*_FIELDS).join(touched, _P.log_offset == touched.c.log_offset)
+        found += _with_entries(connection, page.where(_P.log_partition == partition))
+    return found
+
+
+def nets(
+    connection: Connection, ranges: Iterable[LogRange], assets: Sequence[Asset], rails: Sequence[str]
+) -> tuple[int, list[NetPosition]]:
+    """How many payments have an entry of these assets in the ranges, and who sent and received what."""
+    payments = 0
+    sums: defaultdict[tuple[Asset, str], list[int]] = defaultdict(lambda: [0, 0])
+    received = _E.amount_minor < text("0")  # a literal: what is grouped by is what is selected
+    high = func.sum(_E.amount_minor.bitwise_rshift(literal(_LOW_BITS, Integer())))
+    low = func.sum(_E.amount_minor.bitwise_and((1 << _LOW_BITS) - 1))
+    for partition, start, end in _spans(ranges):
+        within = (*_in_span(ENTRY, partition, start, end), _E.asset.in_([asset.name for asset in assets]))
+        counted = _on_rails(select(func.count(_E.log_offset.distinct())).where(*within), rails)
+        payments += connection.execute(counted).scalar_one()
+        summed = _on_rails(select(_E.asset, _E.participant, received, high, low).where(*within), rails)
+        for asset, participant, side, *parts in connection.execute(summed.group_by(_E.asset, _E.participant, received)):
+            sums[Asset[asset], participant][side] += abs((int(parts[0]) << _LOW_BITS) + int(parts[1]))
+    return payments, [NetPosition(participant, asset, *sides) for (asset, participant), sides in sorted(sums.items())]
+
+
+def _spans(ranges: Iterable[LogRange]) -> Iterator[tuple[int, int, int]]:
+    """(partition, from, to) in the order of the log; empty ones and what is said twice are left out."""
+    partition, reached = -1, 0
+    for each in sorted((each.partition, each.from_offset, each.to_offset) for each in ranges):
+        reached = reached if each[0] == partition else 0
+        start, partition = max(each[1], reached), each[0]
+        if start < each[2]:
+            yield partition, start, each[2]
+            reached = each[2]
+
+
+def _in_span(table: Table, partition: int, start: int, end: int) -> tuple[ColumnElement[bool], ...]:
+    place = table.c.log_offset
+    return table.c.log_partition == partition, place >= start, place < end
+
+
+def _on_rails(entries: Select[Any], rails: Sequence[str]) -> Select[Any]:
+    """Entries of payments on these rails; () = all."""
+    if not rails:
+        return entries
+    same = and_(_P.log_partition == _E.log_partition, _P.log_offset == _E.log_offset)
+    return entries.join_from(ENTRY, PAYMENT, same).where(_P.rail.in_(rails))
+
+
+# --- the register ----------------------------------------------------------------------------------------------------
+def register(connection: Connection) -> bytes | None:
+    rows: bytes | None = connection.execute(select(REGISTER.c.rows)).scalar_one()
+    return rows

@@ -1,0 +1,2 @@
+
+PEARLPAY|HKD/1041PEARLPAYHKD Ò(‘2Ä­Ø
