@@ -20,9 +20,9 @@ from bayswitch.v1 import (
 
 from adapters.kit.control import control
 
-__all__ = ["Audit", "audit", "settled_of"]
+__all__ = ["STATES", "Audit", "audit", "payments_of", "settled_of"]
 
-_STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
+STATES = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
 _PAGE_SIZE = 500
 _PROBLEMS_SHOWN_MAX = 20
 
@@ -60,7 +60,7 @@ async def audit(
     async with grpc.aio.insecure_channel(address) as channel:
         records: dict[str, Any] = {}
         for participant in participants:
-            async for payment in _payments(channel, participant):
+            async for payment in payments_of(channel, participant):
                 if payment.uetr in records:
                     found.problems.append(f"{payment.uetr}: two records")
                 records[payment.uetr] = payment
@@ -69,7 +69,7 @@ async def audit(
     for uetr, payment in records.items():
         _check_record(found, uetr, payment)
     for uetr, told in answers.items():
-        have = _STATE[records[uetr].state] if uetr in records else "no record"
+        have = STATES[records[uetr].state] if uetr in records else "no record"
         if have != told:
             found.problems.append(f"{uetr}: a client was told {told}, the record says {have}")
     for rail, where in controls.items():
@@ -77,7 +77,7 @@ async def audit(
     return found
 
 
-async def _payments(channel: grpc.aio.Channel, participant: str) -> Any:
+async def payments_of(channel: grpc.aio.Channel, participant: str) -> Any:
     stub, token = payment_pb2_grpc.PaymentServiceStub(channel), ""
     while True:
         request = payment_pb2.ListPaymentsRequest(page_size=_PAGE_SIZE, page_token=token)
@@ -139,7 +139,7 @@ def _check_positions(
 
 def _check_record(found: Audit, uetr: str, payment: Any) -> None:
     """Every payment is final; its entries sum to zero per asset, and are there only when it was paid."""
-    state = _STATE[payment.state]
+    state = STATES[payment.state]
     found.states[state] += 1
     if state not in ("COMMITTED", "ABORTED"):
         found.problems.append(f"{uetr}: still {state}")
@@ -173,7 +173,7 @@ async def _check_rail(found: Audit, rail: str, where: str, records: Mapping[str,
     found.problems += [f"{uetr}: {rail} booked it {count} times" for uetr, count in twice.items()]
     committed: dict[str, int] = {}
     for uetr, payment in records.items():
-        if _STATE[payment.state] != "COMMITTED":
+        if STATES[payment.state] != "COMMITTED":
             continue
         if payment.rail == rail:
             committed[uetr] = payment.credit.amount_minor

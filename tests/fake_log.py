@@ -1,4 +1,4 @@
-"""The payment topic in memory, and a settler for tests: record by record into tests/fake_settlement.py and an archive."""
+"""The payment topic in memory, and a settler for tests: record by record into a store and an archive."""
 
 import asyncio
 from collections import defaultdict
@@ -8,8 +8,7 @@ from hashlib import sha256
 from switch.domain.money import Asset
 from switch.domain.settlement import FIRST_DIGEST, Arrangement, SettlementFact, chained
 from switch.errors import BrokerUnavailable
-from switch.ports import Archive, ArchivedFact, Chunk, Credit, Net, Progress, WindowKey
-from tests.fake_settlement import FakeSettlement
+from switch.ports import Archive, ArchivedFact, Chunk, Credit, Net, Progress, SettlementStore, WindowKey
 
 __all__ = ["FakeLog", "settle"]
 
@@ -36,7 +35,7 @@ class FakeLog:
 
 
 async def settle(
-    log: FakeLog, store: FakeSettlement, archive: Archive, arrangements: Mapping[str, Arrangement]
+    log: FakeLog, store: SettlementStore, archive: Archive, arrangements: Mapping[str, Arrangement]
 ) -> None:
     """Read everything the log has into the store and the archive. Safe to repeat."""
     for partition, facts in log.records.items():
@@ -48,7 +47,7 @@ async def settle(
             await _apply(one, store, arrangements)
 
 
-async def _apply(one: ArchivedFact, store: FakeSettlement, arrangements: Mapping[str, Arrangement]) -> None:
+async def _apply(one: ArchivedFact, store: SettlementStore, arrangements: Mapping[str, Arrangement]) -> None:
     """One record, one chunk: it passes no cut."""
     progress, fact = await store.progress(), one.fact
     nets: defaultdict[WindowKey, dict[_Owner, Net]] = defaultdict(dict)

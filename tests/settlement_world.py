@@ -2,18 +2,23 @@
 
 import uuid
 from collections import defaultdict
+from collections.abc import Awaitable
+
+import pytest
 
 from switch.domain.money import Asset
 from switch.domain.payment import State
 from switch.domain.position import Entry
-from switch.domain.settlement import Arrangement, SettlementFact, Window
+from switch.domain.settlement import Arrangement, ObligationState, SettlementFact, Window
 from switch.engine.settlement import Settlement
+from switch.errors import Refused
+from switch.ports import SettlementStore
 from tests.fake_archive import FakeArchive
 from tests.fake_log import FakeLog, settle
 from tests.fake_settlement import FakeSettlement
 from tests.fakes import PARTICIPANTS, FakeClock, FakeStore
 
-__all__ = ["ARRANGEMENTS", "SettlementWorld", "fact"]
+__all__ = ["ARRANGEMENTS", "SettlementWorld", "fact", "owed", "refused"]
 
 ARRANGEMENTS = {
     "hkd": Arrangement("hkd", "Hong Kong dollars", (Asset.HKD,), (), "SA_HKD", (12 * 60, 17 * 60), ("A",), "a test"),
@@ -45,16 +50,18 @@ def fact(debtor_agent: str, sequence: int, *entries: Entry, time_ms: int = 0, ra
 class SettlementWorld:
     """The real flow over the fakes. `pay` puts a payment into the log, `settle` reads the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: SettlementStore | None = None) -> None:
+        """`store`: another than the fake one, which then stays empty."""
         self.clock = FakeClock()
         self.store = FakeSettlement()
+        self.books = store or self.store
         self.archive = FakeArchive()
         self.log = FakeLog()
         self.register = FakeStore(self.clock)
         self.register.participants.update({each.id: each for each in PARTICIPANTS})
         self.arrangements = dict(ARRANGEMENTS)
         self.settlement = Settlement(
-            store=self.store,
+            store=self.books,
             archive=self.archive,
             log=self.log,
             participants=self.register,
@@ -81,17 +88,28 @@ class SettlementWorld:
         self._sequences[debtor_agent] += 1
 
     async def open(self) -> None:
-        await self.store.open_windows(list(self.arrangements), self.clock.now_ms())
+        await self.books.open_windows(list(self.arrangements), self.clock.now_ms())
 
     async def settle(self) -> None:
-        await settle(self.log, self.store, self.archive, self.arrangements)
+        await settle(self.log, self.books, self.archive, self.arrangements)
 
     async def closed(self, *payments: tuple[str, str, int], arrangement_id: str = "hkd") -> Window:
         """Window of these payments, closed; the arrangements are opened when they are not."""
         await self.open()
         for debtor_agent, creditor, amount_minor in payments:
             self.pay(debtor_agent, creditor, amount_minor)
-        number = (await self.store.windows(arrangement_id, 1))[0].number
+        number = (await self.books.windows(arrangement_id, 1))[0].number
         await self.settlement.cut(f"{arrangement_id}.{number}", "OPERATOR")
         await self.settle()
         return await self.settlement.close(f"{arrangement_id}.{number}")
+
+
+async def refused(call: Awaitable[object]) -> Refused:
+    """The call must be refused: with what."""
+    with pytest.raises(Refused) as caught:
+        await call
+    return caught.value
+
+
+def owed(window: Window) -> dict[str, tuple[int, ObligationState]]:
+    return {each.participant: (each.amount_minor, each.state) for each in window.obligations}

@@ -1,5 +1,6 @@
 """ports.Archive over one database. Every call is a transaction of its own, in a thread."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from switch.ports import ArchivedFact
 
 __all__ = ["SqlArchive", "open_archive"]
 
+_NETS_OFFSETS: Final = 100_000  # of one transaction: about a second
 _KEEP_ATTEMPTS: Final = 3  # with another writer of the same events, the second finds them there
 
 
@@ -136,9 +138,20 @@ class SqlArchive:
         self, ranges: Sequence[LogRange], assets: Sequence[Asset], rails: Sequence[str]
     ) -> tuple[int, list[NetPosition]]:
         """Final payments on these rails in the ranges, of any asset and aborted ones too; and by asset and participant,
-        what the entries in these assets come to.
+        what the entries in these assets come to. A large window is several transactions, each with its own budget: what
+        was kept in a range that is cut does not change.
         """
-        return await self._database.read(lambda link: reading.nets(link, ranges, assets, rails))
+        payments, sums = 0, defaultdict[tuple[Asset, str], list[int]](lambda: [0, 0])
+        kept = await self._database.read(partial(reading.kept_spans, ranges=ranges))
+        for spans in reading.rounds_of(kept, _NETS_OFFSETS):
+            count, found = await self._database.read(
+                partial(reading.span_sums, spans=spans, assets=assets, rails=rails)
+            )
+            payments += count
+            for (asset, participant, received), amount_minor in found.items():
+                sums[asset, participant][received] += amount_minor
+        rows = [NetPosition(participant, asset, *sides) for (asset, participant), sides in sorted(sums.items())]
+        return payments, rows
 
     async def read(self, partition: int, from_offset: int, count: int) -> list[ArchivedFact]:
         """In the order of the log."""

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, and_, func, literal, select, text, tuple_
 
@@ -10,17 +10,20 @@ from switch.archive.rows import PAYMENT_FIELDS, facts_of
 from switch.archive.schema import ENTRY, PAYMENT, REGISTER, RETIRED, UNRETIRED, WITH_REQUEST
 from switch.domain.money import Asset
 from switch.domain.payment import State
-from switch.domain.settlement import LogRange, NetPosition
+from switch.domain.settlement import LogRange
 from switch.ports import ArchivedFact
 
 __all__ = [
+    "Span",
     "final_facts",
+    "kept_spans",
     "listed_facts",
     "logged_facts",
-    "nets",
     "partitions",
     "payment_where",
     "register",
+    "rounds_of",
+    "span_sums",
     "touched_facts",
     "unretired_facts",
     "with_request",
@@ -31,6 +34,14 @@ _FIELDS: Final = tuple(_P[name] for name in PAYMENT_FIELDS)
 _LOW_BITS: Final = 30  # a sum of 64-bit integers may need more: its high and its low parts are summed apart
 
 Facts = list[ArchivedFact]
+
+
+class Span(NamedTuple):
+    """[start, end) of one partition, not empty."""
+
+    partition: int
+    start: int
+    end: int
 
 
 # --- one payment -----------------------------------------------------------------------------------------------------
@@ -133,55 +144,76 @@ def touched_facts(
     """Payments in the ranges, from the place `after` on, with an entry of the owner (participant, assets)."""
     participant, assets = owner
     found: Facts = []
-    for partition, start, end in _spans(ranges):
-        start = max(start, after[1]) if partition == after[0] else start
-        if partition < after[0] or start >= end or len(found) == count:
+    for span in _spans_of(ranges):
+        rest = span._replace(start=max(span.start, after[1])) if span.partition == after[0] else span
+        if rest.partition < after[0] or rest.start >= rest.end or len(found) == count:
             continue
-        places = (
-            select(_E.log_offset)
-            .distinct()
-            .where(_E.participant == participant, *_in_span(ENTRY, partition, start, end))
-        )
+        places = select(_E.log_offset).distinct().where(_E.participant == participant, *_in_span(ENTRY, rest))
         places = _on_rails(places.where(_E.asset.in_([asset.name for asset in assets])), rails)
         touched = places.order_by(_E.log_offset).limit(count - len(found)).subquery("touched")
         page = select(*_FIELDS).join(touched, _P.log_offset == touched.c.log_offset)
-        found += _with_entries(connection, page.where(_P.log_partition == partition))
+        found += _with_entries(connection, page.where(_P.log_partition == rest.partition))
     return found
 
 
-def nets(
-    connection: Connection, ranges: Iterable[LogRange], assets: Sequence[Asset], rails: Sequence[str]
-) -> tuple[int, list[NetPosition]]:
-    """How many payments have an entry of these assets in the ranges, and who sent and received what."""
-    payments = 0
-    sums: defaultdict[tuple[Asset, str], list[int]] = defaultdict(lambda: [0, 0])
+def span_sums(
+    connection: Connection, spans: Iterable[Span], assets: Sequence[Asset], rails: Sequence[str]
+) -> tuple[int, dict[tuple[Asset, str, bool], int]]:
+    """How many payments there are; per asset and participant what was sent (False) and received (True), both > 0."""
+    payments, sums = 0, defaultdict[tuple[Asset, str, bool], int](int)
     received = _E.amount_minor < text("0")  # a literal: what is grouped by is what is selected
     high = func.sum(_E.amount_minor.bitwise_rshift(literal(_LOW_BITS, Integer())))
     low = func.sum(_E.amount_minor.bitwise_and((1 << _LOW_BITS) - 1))
-    for partition, start, end in _spans(ranges):
-        within = (*_in_span(ENTRY, partition, start, end), _E.asset.in_([asset.name for asset in assets]))
-        counted = _on_rails(select(func.count(_E.log_offset.distinct())).where(*within), rails)
-        payments += connection.execute(counted).scalar_one()
-        summed = _on_rails(select(_E.asset, _E.participant, received, high, low).where(*within), rails)
+    for span in spans:
+        counted = select(func.count()).select_from(PAYMENT).where(*_in_span(PAYMENT, span))
+        payments += connection.execute(counted.where(_P.rail.in_(rails)) if rails else counted).scalar_one()
+        summed = select(_E.asset, _E.participant, received, high, low).where(*_in_span(ENTRY, span))
+        summed = _on_rails(summed.where(_E.asset.in_([asset.name for asset in assets])), rails)
         for asset, participant, side, *parts in connection.execute(summed.group_by(_E.asset, _E.participant, received)):
-            sums[Asset[asset], participant][side] += abs((int(parts[0]) << _LOW_BITS) + int(parts[1]))
-    return payments, [NetPosition(participant, asset, *sides) for (asset, participant), sides in sorted(sums.items())]
+            sums[Asset[asset], participant, bool(side)] += abs((int(parts[0]) << _LOW_BITS) + int(parts[1]))
+    return payments, sums
 
 
-def _spans(ranges: Iterable[LogRange]) -> Iterator[tuple[int, int, int]]:
-    """(partition, from, to) in the order of the log; empty ones and what is said twice are left out."""
+def _spans_of(ranges: Iterable[LogRange]) -> Iterator[Span]:
+    """In the order of the log; empty ones and what is said twice are left out."""
     partition, reached = -1, 0
     for each in sorted((each.partition, each.from_offset, each.to_offset) for each in ranges):
         reached = reached if each[0] == partition else 0
         start, partition = max(each[1], reached), each[0]
         if start < each[2]:
-            yield partition, start, each[2]
+            yield Span(partition, start, each[2])
             reached = each[2]
 
 
-def _in_span(table: Table, partition: int, start: int, end: int) -> tuple[ColumnElement[bool], ...]:
+def kept_spans(connection: Connection, ranges: Iterable[LogRange]) -> list[Span]:
+    """In the order of the log, without empty ones, up to what is kept: a range may end far beyond."""
+    last = select(func.coalesce(func.max(_P.log_offset), -1))
+    ends = (
+        (span, connection.execute(last.where(_P.log_partition == span.partition)).scalar_one() + 1)
+        for span in _spans_of(ranges)
+    )
+    return [span._replace(end=min(span.end, end)) for span, end in ends if span.start < end]
+
+
+def rounds_of(spans: Iterable[Span], offsets: int) -> Iterator[list[Span]]:
+    """The spans cut and put together so that every round has `offsets` at most: what is asked of one transaction."""
+    taken: list[Span] = []
+    left = offsets
+    for partition, start, end in spans:
+        while start < end:
+            cut = min(end, start + left)
+            taken.append(Span(partition, start, cut))
+            start, left = cut, left - (cut - start)
+            if not left:
+                yield taken
+                taken, left = [], offsets
+    if taken:
+        yield taken
+
+
+def _in_span(table: Table, span: Span) -> tuple[ColumnElement[bool], ...]:
     place = table.c.log_offset
-    return table.c.log_partition == partition, place >= start, place < end
+    return table.c.log_partition == span.partition, place >= span.start, place < span.end
 
 
 def _on_rails(entries: Select[Any], rails: Sequence[str]) -> Select[Any]:

@@ -52,7 +52,7 @@ def _known(connection: Connection, facts: Sequence[ArchivedFact]) -> set[str]:
 def _insert_many(
     connection: Connection, table: Table, fields: tuple[str, ...], rows: Sequence[tuple[object, ...]]
 ) -> None:
-    """Straight to the driver: SQLAlchemy's own way of many rows is half of the whole cost."""
+    """Straight to the driver: SQLAlchemy's own way of many rows costs as much as the database itself."""
     connection.exec_driver_sql(_insert_text(connection.dialect, table, fields), rows)
 
 

@@ -6,7 +6,20 @@ from typing import Final
 
 import typer
 
-from switch.cli import demo, operations, participants, payments, rails, reconcile, settling, windows
+from switch.cli import (
+    demo,
+    dlq,
+    events,
+    operations,
+    participants,
+    payments,
+    rails,
+    reconcile,
+    relay,
+    settling,
+    topics,
+    windows,
+)
 from switch.cli.client import CallFailed
 from switch.cli.demo_settlement import Unsettled
 from switch.cli.options import where
@@ -44,6 +57,10 @@ app.command("settler")(settling.settler)
 for command in (settling.verify, settling.gaps, settling.excuse):
     windows.app.command()(command)
 app.add_typer(windows.app, name="windows")
+app.add_typer(events.app, name="events")
+app.add_typer(topics.app, name="topics")
+app.add_typer(dlq.app, name="dlq")
+app.command("relay")(relay.command)
 app.callback()(where)
 
 

@@ -1,11 +1,9 @@
-"""What an operator does: serve, look at events and open payments, read the catalogue and the settings."""
+"""What an operator does: serve, look at open payments, read the catalogue and the settings."""
 
 import asyncio
 import json as json_module
 import platform
 import sys
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import version as version_of
 from typing import Annotated, Any
 
@@ -13,31 +11,28 @@ import typer
 
 from adapters import wire
 from switch import __version__, routing
-from switch.app import Switch, SystemClock, connect_rails, connect_store, recovery_times, run
+from switch.app import Switch, SystemClock, connect_rails, recovery_times, run
 from switch.app import check as check_settings
 from switch.app import serve as serve_switch
 from switch.cli.options import ConfigFile, Json, settings_of
-from switch.cli.output import error_line, print_json, say, table
+from switch.cli.output import print_json, say, table
 from switch.cli.participants import positions
+from switch.cli.stores import opened_store
 from switch.domain.payment import Payment
-from switch.domain.settlement import SettlementFact
 from switch.engine.recovery import settle
-from switch.errors import REASONS, ConfigError, RailError
-from switch.events import tail
+from switch.errors import REASONS, RailError
 from switch.limits import ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX, RECOVERY_SCAN_COUNT
 from switch.settings import Settings, load_settings, shown
-from switch.store import Store
 
 __all__ = ["config_app", "register"]
 
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
-_EVENTS_MAX = 1_000_000
 _LIBRARIES = ("grpcio", "protobuf", "redis", "hiredis", "msgpack", "aiokafka", "uvloop")
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands into the application."""
-    for command in (serve, positions, events, recover, reasons, version):
+    for command in (serve, positions, recover, reasons, version):
         app.command()(command)
 
 
@@ -71,64 +66,6 @@ def serve(config: ConfigFile = None, json: Json = False) -> None:
         sys.stdout.flush()
 
     run(serve_switch(settings, announce), settings)
-
-
-def events(
-    config: ConfigFile = None,
-    topic: Annotated[bool, typer.Option(help="read the Kafka topic; otherwise what waits in the outbox")] = False,
-    count: Annotated[int, typer.Option(min=1, max=_EVENTS_MAX, help="at most so many, the oldest first")] = 1_000,
-    json: Json = False,
-) -> None:
-    """Final payments as settlement consumers read them; reading removes nothing."""
-    settings = settings_of(config)
-    facts, more = run(_topic(settings, count) if topic else _outbox(settings, count), settings)
-    if json:
-        print_json([_plain_fact(fact) for fact in facts])
-    else:
-        table(
-            "topic" if topic else "outbox",
-            ("debtor agent", "seq", "uetr", "state", "rail", "entries"),
-            (
-                (fact.debtor_agent, fact.sequence, fact.uetr, fact.state.name, fact.rail, len(fact.entries))
-                for fact in facts
-            ),
-            right=("seq", "entries"),
-        )
-    if more:
-        error_line(f"there are more: --count {count} was reached")
-
-
-async def _topic(settings: Settings, count: int) -> tuple[list[SettlementFact], bool]:
-    if not settings.kafka_bootstrap:
-        raise ConfigError("kafka_bootstrap: not set, so there is no topic; without --topic the outbox is read")
-    facts: list[SettlementFact] = []
-    async with aclosing(tail(settings.kafka_bootstrap, follow=False)) as records:
-        async for record in records:
-            if len(facts) == count:
-                return facts, True
-            facts.append(record.fact)
-    return facts, False
-
-
-async def _outbox(settings: Settings, count: int) -> tuple[list[SettlementFact], bool]:
-    async with _store(settings) as store:
-        entries = [
-            entry
-            for shard in range(store.payments.shards)
-            for entry in await store.payments.outbox_read(shard, count + 1)
-        ]
-        return [entry.fact for entry in entries[:count]], len(entries) > count
-
-
-def _plain_fact(fact: SettlementFact) -> dict[str, Any]:
-    plain = fact._asdict()
-    plain["state"] = fact.state.name
-    del plain["note"]  # the switch's own
-    plain["entries"] = [
-        {"participant": entry.participant, "asset": entry.asset.name, "amount_minor": entry.amount_minor}
-        for entry in fact.entries
-    ]
-    return plain
 
 
 def recover(
@@ -166,7 +103,7 @@ def recover(
 
 async def _recover(settings: Settings, ask: bool) -> list[tuple[Payment, str]]:
     """Overdue payments as they are now, and what the rail said about each: "" when it was not asked."""
-    async with _store(settings) as store:
+    async with opened_store(settings) as store:
         clock = SystemClock()
         found = await store.payments.overdue(clock.now_ms(), RECOVERY_SCAN_COUNT)
         if not ask or not found:
@@ -189,18 +126,6 @@ async def _recover(settings: Settings, ask: bool) -> list[tuple[Payment, str]]:
             return await asyncio.gather(*(asked(payment) for payment in found))
         finally:
             await asyncio.gather(*(rail.close() for rail in rails.values()))
-
-
-@asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[Store]:
-    """The store of the settings; an embedded one is joined when a switch runs on it, and never made anew to look at."""
-    if not settings.redis_url.get_secret_value() and not settings.data_dir.is_dir():
-        raise ConfigError(f"data_dir: there is no store in {settings.data_dir.absolute()}; name that of the switch")
-    store = await connect_store(settings)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 def reasons(json: Json = False) -> None:
@@ -293,7 +218,7 @@ def version(
 
 
 async def _durability(settings: Settings) -> Any:
-    async with _store(settings) as store:
+    async with opened_store(settings) as store:
         return await store.payments.durability()
 
 

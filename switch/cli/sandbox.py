@@ -72,6 +72,10 @@ class Sandbox:
         }
         self._apart = apart
 
+    def keep_port(self, port: int) -> None:
+        """The switch takes this port, and again after every restart; before the first `start`."""
+        self._port = port
+
     def start(self) -> None:
         """The rails side by side, then the switch. Raises NotReady with what a part printed."""
         with ThreadPoolExecutor(len(RAILS)) as pool:

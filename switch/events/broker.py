@@ -78,13 +78,14 @@ async def records(
     follow: bool = False,
     begins: Mapping[int, int] | None = None,
     ends: Mapping[int, int] | None = None,
+    others: bool = False,
     last: int = 0,
     access: Access | None = None,
 ) -> AsyncGenerator[Any]:
     """The records of a topic as aiokafka gives them. As `tail` in all else.
 
-    `begins`, `ends`: offset by partition, [from, to); with `begins`, only the partitions in it. `last`: begin at most
-    so many offsets before the present end of each partition.
+    `begins`, `ends`: offset by partition, [from, to); with `begins`, only the partitions in it, unless `others`. `last`:
+    begin at most so many offsets before the present end of each partition.
     """
     consumer = AIOKafkaConsumer(
         topic,
@@ -96,7 +97,7 @@ async def records(
     )
     try:
         async with opened(consumer):
-            upto = await _placed(consumer, topic, from_beginning, begins, last)
+            upto = await _placed(consumer, topic, from_beginning, begins, others, last)
             if ends is not None:
                 upto = {place: ends.get(place.partition, end) for place, end in upto.items()}
             while follow or any([await consumer.position(place) < end for place, end in upto.items()]):
@@ -109,17 +110,22 @@ async def records(
 
 
 async def _placed(
-    consumer: AIOKafkaConsumer, topic: str, from_beginning: bool, begins: Mapping[int, int] | None, last: int
+    consumer: AIOKafkaConsumer,
+    topic: str,
+    from_beginning: bool,
+    begins: Mapping[int, int] | None,
+    others: bool,
+    last: int,
 ) -> dict[Any, int]:
     """Put the consumer where it begins; the present end of every partition that it reads."""
-    places = [place for place in consumer.assignment() if begins is None or place.partition in begins]
+    places = [place for place in consumer.assignment() if others or begins is None or place.partition in begins]
     if not places:
         raise BrokerUnavailable(f"topic {topic} is missing, or has no such partition")
     consumer.pause(*(consumer.assignment() - set(places)))
     ends: dict[Any, int] = await consumer.end_offsets(places)
     first: dict[Any, int] = await consumer.beginning_offsets(places)
     for place, end in ends.items():  # now, not when the first fetch gets to it
-        if begins is not None:
+        if begins is not None and place.partition in begins:
             consumer.seek(place, max(first[place], begins[place.partition]))
         elif last or not from_beginning:
             consumer.seek(place, max(first[place], end - last))

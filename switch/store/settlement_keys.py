@@ -11,6 +11,7 @@ versions    hash    the same -> how often it changed
 due         set     the same, of positions to be published
 opened      hash    arrangement -> number of its open window
 filling     set     "<arrangement>.<number>" that are cut and not filled
+unsettled   set     the same, closed and not settled
 announce    stream  moves of windows to be published
 moves       hash    arrangement -> how many moves it made
 transfers   stream  confirmed obligations to be carried into the shards' books
@@ -37,7 +38,7 @@ class SettlementKeys:
         self.epoch, self.offsets, self.digests = key("epoch"), key("offsets"), key("digests")
         self.sequences, self.missing, self.excused = key("sequences"), key("missing"), key("excused")
         self.totals, self.versions, self.due = key("totals"), key("versions"), key("due")
-        self.opened, self.filling = key("opened"), key("filling")
+        self.opened, self.filling, self.unsettled = key("opened"), key("filling"), key("unsettled")
         self.announce, self.moves = key("announce"), key("moves")
         self.transfers, self.counters = key("transfers"), key("counters")
         self.window_prefix = key("window:")

@@ -38,7 +38,7 @@ TRANSFER: Final = load_script(
 PUBLISHED: Final = load_script("settle_published", keys="versions due", argv="(owner sequence)*")
 RESTORE: Final = load_script(
     "settle_restore",
-    keys="epoch offsets digests sequences missing totals versions due opened filling moves transfers counters | window",
+    keys="epoch offsets digests sequences missing totals versions due opened filling unsettled moves transfers counters | window",
     argv="content",
 )
 _TRANSFERS_READ: Final = 200
@@ -183,7 +183,7 @@ class Settlements(Windows):
         """Into an empty settlement. See ports.SettlementStore."""
         keys = self._keys
         names = [keys.epoch, keys.offsets, keys.digests, keys.sequences, keys.missing, keys.totals, keys.versions]
-        names += [keys.due, keys.opened, keys.filling, keys.moves, keys.transfers, keys.counters]
+        names += [keys.due, keys.opened, keys.filling, keys.unsettled, keys.moves, keys.transfers, keys.counters]
         names += [keys.window(window.id) for window in windows]
         totals, transfers = _totals(windows, agents)
         opened = {window.arrangement_id: window.number for window in windows if not window.cut_time_ms}
@@ -196,6 +196,7 @@ class Settlements(Windows):
             _flat(totals),
             _flat(opened),
             [window.id for window in windows if window.cut_time_ms and not window.filled],
+            [window.id for window in windows if window.close_time_ms and not window.settled_time_ms],
             _flat(moves),
             transfers,
             [_flat(window_fields(window)) for window in windows],

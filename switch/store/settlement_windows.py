@@ -24,12 +24,12 @@ CUT: Final = load_script(
 )
 CLOSE: Final = load_script(
     "settle_close",
-    keys="announce moves window",
+    keys="announce moves window unsettled",
     argv="arrangement name time_ms previous_seal seal carried obligations (owner opening_minor)* (owner amount_minor)*",
 )
 CONFIRM: Final = load_script(
     "settle_confirm",
-    keys="announce moves window totals versions due transfers counters",
+    keys="announce moves window unsettled totals versions due transfers counters",
     argv="arrangement name time_ms owner agent_owner reference",
 )
 DEFAULT: Final = load_script(
@@ -88,9 +88,12 @@ class Windows:
     async def carried(self, arrangement_id: str, before: int) -> dict[tuple[str, Asset], int]:
         """Obligations of windows with numbers < `before` that are not confirmed, summed."""
         sums: dict[tuple[str, Asset], int] = {}
-        for number in range(1, before):
-            window = await self.window(arrangement_id, number)
-            for obligation in window.obligations if window is not None and not window.settled_time_ms else ():
+        for name in await self._server.read("SMEMBERS", self._keys.unsettled):
+            arrangement, _, number = name.decode().rpartition(".")
+            if arrangement != arrangement_id or int(number) >= before:
+                continue
+            window = await self._there(arrangement, int(number))
+            for obligation in window.obligations:
                 if obligation.state is not ObligationState.CONFIRMED:
                     key = obligation.participant, obligation.asset
                     sums[key] = sums.get(key, 0) + obligation.amount_minor
@@ -106,7 +109,7 @@ class Windows:
         owing = [(owner(each.participant, each.asset), each.amount_minor) for each in window.obligations]
         argv: list[Any] = [window.arrangement_id, window.id, window.close_time_ms, window.previous_seal, window.seal]
         argv += (len(carried), len(owing), *(part for row in (*carried, *owing) for part in row))
-        await self._server.run(CLOSE, self._window_keys(window.id), argv)
+        await self._server.run(CLOSE, (*self._window_keys(window.id), self._keys.unsettled), argv)
         return await self._there(window.arrangement_id, window.number)
 
     async def confirm(
@@ -117,7 +120,15 @@ class Windows:
         Raises Refused OBLIGATION_UNKNOWN.
         """
         keys, name = self._keys, f"{key[0]}.{key[1]}"
-        names = (*self._window_keys(name), keys.totals, keys.versions, keys.due, keys.transfers, keys.counters)
+        names = (
+            *self._window_keys(name),
+            keys.unsettled,
+            keys.totals,
+            keys.versions,
+            keys.due,
+            keys.transfers,
+            keys.counters,
+        )
         argv = (key[0], name, now_ms, owner(participant, asset), owner(agent, asset), reference)
         if await self._server.run(CONFIRM, names, argv) < 0:
             raise Refused("OBLIGATION_UNKNOWN")

@@ -3,12 +3,16 @@
 import asyncio
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from bayswitch.v1 import common_pb2, participant_pb2, participant_pb2_grpc, payment_pb2, payment_pb2_grpc
 
 from adapters import RAILS
 from adapters.conformance import hold_of
@@ -17,7 +21,7 @@ from adapters.kit.clock import wall_ms
 from adapters.kit.control import ControlServer, fetch_statement
 from adapters.kit.faults import FaultTable
 from adapters.kit.module import RailOptions
-from adapters.kit.statement import Statement, StatementFormat, StatementLine, day_of
+from adapters.kit.statement import Statement, StatementFormat, StatementLine, day_bounds, day_of
 from adapters.kit.statement_pages import StatementPages
 from switch.cli.processes import start_part
 from switch.cli.sandbox import Sandbox, load_scenario
@@ -246,6 +250,93 @@ def pay_directly(address: str, uetr: str, amount_minor: int) -> None:
             await client.close()
 
     asyncio.run(run())
+
+
+# --- many payments ---------------------------------------------------------------------------------------------------
+class Register(participant_pb2_grpc.ParticipantServiceServicer):
+    """Two participants: a wallet, and the gateway of the rail."""
+
+    def ListParticipants(self, request: Any, context: Any) -> Any:
+        names = [participant_pb2.Participant(participant_id=name) for name in ("WALLET", "GW_HKFPS")]
+        return participant_pb2.ListParticipantsResponse(participants=names)
+
+
+class Payments(payment_pb2_grpc.PaymentServiceServicer):
+    """Payments by participant; every third page is short, every fifth is empty, as pages may be."""
+
+    def __init__(self, payments: Mapping[str, list[Any]]) -> None:
+        self._payments = payments
+        self.pages = 0
+
+    def ListPayments(self, request: Any, context: Any) -> Any:
+        own = self._payments[dict(context.invocation_metadata())["x-bayswitch-participant"]]
+        self.pages += 1
+        size = 0 if self.pages % 5 == 0 else 7 if self.pages % 3 == 0 else request.page_size
+        begin = int(request.page_token or 0)
+        end = begin + size
+        return payment_pb2.ListPaymentsResponse(
+            payments=own[begin:end], next_page_token=str(end) if end < len(own) else ""
+        )
+
+
+@contextmanager
+def serving(payments: Payments) -> Iterator[Cli]:
+    """The command line of a server that has these payments."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    payment_pb2_grpc.add_PaymentServiceServicer_to_server(payments, server)
+    participant_pb2_grpc.add_ParticipantServiceServicer_to_server(Register(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield Cli({"BAYSWITCH_SERVER": f"127.0.0.1:{port}"})
+    finally:
+        server.stop(None).wait()
+
+
+def recorded(uetr: str, rail: str, debit: int, time_ms: int, *, payer: str = "WALLET", final: bool = True) -> Any:
+    """A payment of `payer` to somebody on `rail`."""
+    payment = payment_pb2.Payment(
+        uetr=uetr,
+        participant=payer,
+        state=payment_pb2.PAYMENT_STATE_COMMITTED if final else payment_pb2.PAYMENT_STATE_IN_DOUBT,
+        rail=rail,
+        debit=common_pb2.Money(asset="HKD", amount_minor=debit),
+        credit=common_pb2.Money(asset="HKD", amount_minor=debit - 1),  # less our fee
+    )
+    payment.prepared_time.FromMilliseconds(time_ms)
+    if final:
+        payment.final_time.FromMilliseconds(time_ms + 5)
+    return payment
+
+
+def test_many_payments_both_ways_page_by_page() -> None:
+    day = date(2026, 11, 25)
+    noon_ms = day_bounds(day)[0] + 43_200_000
+    out, came = ([str(uuid.uuid4()) for _ in range(count)] for count in (2_000, 1_200))
+    lines = [
+        *(StatementLine(uetr, Asset.HKD, 99, LineStatus.DONE, "ACSC", "FPS1", noon_ms) for uetr in out),
+        *(StatementLine(uetr, Asset.HKD, -100, LineStatus.DONE, "ACSC", "FPS1", noon_ms) for uetr in came),
+    ]
+    payments = Payments(
+        {
+            "WALLET": [
+                *(recorded(uetr, "hkfps", 100, noon_ms) for uetr in out),
+                recorded("other", "mofps", 5, noon_ms),
+            ],
+            "GW_HKFPS": [recorded(uetr, "alipay", 100, noon_ms, payer="GW_HKFPS") for uetr in came],
+        }
+    )
+    with serving(payments) as cli, planted("hkfps", lines) as control:
+        found = reconcile(cli, "hkfps", control, day, "--json")
+        assert (found.code, found.err) == (0, "")
+        assert found.json["counts"]["same"] == 3_200
+        assert found.json["totals"] == [
+            {"asset": "HKD", "ours_minor": 78_000, "theirs_minor": 78_000, "difference_minor": 0}
+        ]
+        assert payments.pages > 6
+        open_now = recorded(out[0], "hkfps", 100, noon_ms, final=False)
+        payments._payments["WALLET"][0].CopyFrom(open_now)
+        assert verdicts(reconcile(cli, "hkfps", control, day, "--json")) == {out[0]: "state differs"}
 
 
 # --- the command line ------------------------------------------------------------------------------------------------

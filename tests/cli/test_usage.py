@@ -31,14 +31,16 @@ def commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 COMMANDS = dict(commands(typer.main.get_command(app)))
 # Section 8 of the foundation asks for these; every reading one takes --json.
 READING = """
-quote  get  payments  watch  check-route  positions  events  recover  reasons  version
+quote  get  payments  watch  check-route  positions  events  recover  reasons  version  reconcile
 config show  rail list  rail payments  participants get  participants list
 windows arrangements  windows list  windows get  windows watch  windows statement
+windows verify  windows gaps
 """
 OTHERS = """
 demo  serve  pay  config check  rail serve  rail fault
 participants create  participants suspend  participants resume  participants set-cap  participants set-rate
-windows cut  windows close  windows confirm  windows default
+windows cut  windows close  windows confirm  windows default  windows excuse
+settler  rebuild
 """
 
 

@@ -15,7 +15,7 @@ SHORT_QUOTES = {"BAYSWITCH_QUOTE_MS": "5000"}  # an unused quote holds headroom 
 
 def on_a_port_to_keep(sandbox: Sandbox) -> Sandbox:
     """A switch that is ended and started again needs its port meanwhile: below those the system hands out it stays free."""
-    sandbox._port = free_ports(1)[0]
+    sandbox.keep_port(free_ports(1)[0])
     return sandbox
 
 

@@ -1,5 +1,5 @@
 -- settle_close.lua  Seal a window that is cut and filled, with its obligations.
--- KEYS    announce moves window
+-- KEYS    announce moves window unsettled
 -- ARGV    arrangement name time_ms previous_seal seal carried obligations (owner opening_minor)* (owner amount_minor)*
 -- RETURN  1 closed | 0 it is not cut and filled, or closed before
 local call = redis.call
@@ -17,7 +17,11 @@ for _ = 1, obligations do
   a = a + 2
 end
 call('HSET', window, 'state', 'C', 'close', ARGV[3], 'previous', ARGV[4], 'seal', ARGV[5], 'owing', obligations)
-if obligations == 0 then call('HSET', window, 'state', 'S', 'settled', ARGV[3]) end
+if obligations == 0 then
+  call('HSET', window, 'state', 'S', 'settled', ARGV[3])
+else
+  call('SADD', KEYS[4], ARGV[2])
+end
 local sequence = call('HINCRBY', KEYS[2], ARGV[1], 1)
 call('XADD', KEYS[1], '*', 'a', ARGV[2], 'q', sequence, 't', ARGV[3], 'w', cmsgpack.pack(call('HGETALL', window)))
 return 1

@@ -1,8 +1,8 @@
 -- settle_restore.lua  Put settlement back into a store that lost it, whole.
--- KEYS    epoch offsets digests sequences missing totals versions due opened filling moves transfers counters | window
+-- KEYS    epoch offsets digests sequences missing totals versions due opened filling unsettled moves transfers counters | window
 -- ARGV    content
 -- RETURN  1 restored | 0 something is there already, nothing was done
--- content: {epoch, offsets, digests, sequences, missing, totals, opened, filling, moves, transfers, windows}, msgpack;
+-- content: {epoch, offsets, digests, sequences, missing, totals, opened, filling, unsettled, moves, transfers, windows}, msgpack;
 -- what becomes a hash is flat: field, value, field, value.
 local call = redis.call
 if call('EXISTS', KEYS[2], KEYS[9]) > 0 then return 0 end
@@ -24,10 +24,11 @@ for i = 1, #content[6], 2 do
 end
 fill(KEYS[9], content[7])
 for _, name in ipairs(content[8]) do call('SADD', KEYS[10], name) end
-fill(KEYS[11], content[9])
-for number, row in ipairs(content[10]) do
-  call('HSET', KEYS[13], 'transfer', number)
-  call('XADD', KEYS[12], '*', 'n', number, 'p', row[1], 'g', row[2], 'm', row[3])
+for _, name in ipairs(content[9]) do call('SADD', KEYS[11], name) end
+fill(KEYS[12], content[10])
+for number, row in ipairs(content[11]) do
+  call('HSET', KEYS[14], 'transfer', number)
+  call('XADD', KEYS[13], '*', 'n', number, 'p', row[1], 'g', row[2], 'm', row[3])
 end
-for i, fields in ipairs(content[11]) do fill(KEYS[13 + i], fields) end
+for i, fields in ipairs(content[12]) do fill(KEYS[14 + i], fields) end
 return 1

@@ -1,0 +1,328 @@
+"""`make drill`: everything of the switch killed at random under load, then everything compared.
+
+Parts: three brokers, a Valkey, every mock rail, the switch, a relay, a settler; each a process of its own. A careful
+provider pays and repeats until it is answered; an operator cuts, closes and settles windows all the time; payments leave
+the hot store after seconds. A seeded hand kills, pauses and starts again. Afterwards: answers = store = topic = archive =
+rails' books, windows zero-sum, seals proven, headroom exact. Prints the seed and the figures; exit 1 when anything differs.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import grpc.aio
+from bayswitch.v1 import participant_pb2, participant_pb2_grpc, settlement_pb2, settlement_pb2_grpc
+
+from deploy.local import kafka
+from deploy.local.valkey import Valkey, free_ports
+from loadtest.audit import audit
+from loadtest.provider import STEPS, Load
+from loadtest.settlement_audit import audit_settlement
+from switch.archive import open_archive
+from switch.cli.processes import NotReady
+from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
+from switch.events.log import KafkaLog
+from switch.events.topics import ensure, topics_of
+from switch.rules import load_rules
+from switch.settings import Settings
+
+__all__ = ["Drill", "main"]
+
+CALLERS: Final = 8
+PAUSE_SECONDS: Final = (1.0, 6.0)  # between two blows
+DOWN_SECONDS: Final = (0.0, 2.0)  # until what was hit is started again
+STOPPED_SECONDS: Final = (0.5, 8.0)  # a process that is there and says nothing
+WINDOW_SECONDS: Final = (5.0, 15.0)  # between two cuts
+QUIET_SECONDS_MAX: Final = 120  # after the load, everything must be settled by then
+START_ATTEMPTS: Final = 5
+FAULTS: Final = ("cut", "cut_before", "silent", "silent_booked")
+FAULTS_PER_MILLE: Final = 5
+# A kill of the settler must not wait for a group that believes it alive; quotes end soon, so that holds do.
+ENVIRONMENT: Final = {
+    "BAYSWITCH_QUOTE_MS": "5000",
+    "BAYSWITCH_RETENTION_MS": "20000",
+    "BAYSWITCH_PRODUCTION": "true",
+    "BAYSWITCH_KAFKA_PARTITIONS": "6",
+    "BAYSWITCH_KAFKA_REPLICATION": "3",
+    "BAYSWITCH_KAFKA_MIN_IN_SYNC": "2",
+}
+
+
+@dataclass
+class Figures:
+    """What happened, for the last lines."""
+
+    blows: Counter[str] = field(default_factory=Counter)
+    cut: int = 0
+    settled: int = 0
+
+
+class Drill:
+    """One campaign over one folder. `run` returns whether everything was as it should be."""
+
+    def __init__(self, folder: Path, seed: int, seconds: float, *, nodes: int = 3, callers: int = CALLERS) -> None:
+        self.figures = Figures()
+        self._folder = folder
+        self._seed = seed
+        self._dice = random.Random(seed)
+        self._seconds = seconds
+        self._callers = callers
+        self._kafka = kafka.cluster(nodes, folder=folder / "kafka")
+        self._valkey = Valkey(folder / "valkey", free_ports(1)[0])
+        self._sandbox: Sandbox | None = None
+        self._environment = dict(ENVIRONMENT)
+        if nodes == 1:
+            self._environment |= {"BAYSWITCH_KAFKA_REPLICATION": "1", "BAYSWITCH_KAFKA_MIN_IN_SYNC": "1"}
+
+    async def run(self) -> bool:
+        """Start everything, hit it for the time, let it come to rest, compare."""
+        try:
+            await self._start()
+            load = Load(self.sandbox.address, STEPS, self._callers, self._seed)
+            await load.start()
+            operator = asyncio.create_task(self._operate())
+            await self._hit(time.monotonic() + self._seconds)
+            await self._at_rest(load, operator)
+            return await self._compared(load)
+        finally:
+            await asyncio.to_thread(self._stop)
+
+    @property
+    def sandbox(self) -> Sandbox:
+        assert self._sandbox is not None
+        return self._sandbox
+
+    async def _start(self) -> None:
+        await asyncio.to_thread(self._kafka.start)
+        await asyncio.to_thread(self._valkey.start)
+        self._environment["BAYSWITCH_KAFKA_BOOTSTRAP"] = self._kafka.bootstrap
+        self._environment["BAYSWITCH_REDIS_URL"] = self._valkey.url
+        keys = {name.removeprefix("BAYSWITCH_").lower(): value for name, value in self._environment.items()}
+        await ensure(self._kafka.bootstrap, topics_of(Settings(**keys)))
+        self._sandbox = Sandbox(self._folder / "sandbox", self._environment, signing=False, apart=True)
+        self._sandbox.keep_port(free_ports(1)[0])
+        await asyncio.to_thread(self._sandbox.start)
+        await asyncio.to_thread(self._sandbox.enrol, load_scenario())
+        for rail in self._sandbox.rails:
+            for fault in FAULTS:
+                await asyncio.to_thread(
+                    self._sandbox.control, rail, "fault", fault=fault, per_mille=FAULTS_PER_MILLE, seed=self._seed
+                )
+
+    def _stop(self) -> None:
+        if self._sandbox is not None:
+            self._sandbox.stop()
+        self._valkey.stop()
+        self._kafka.stop(keep=True)
+
+    # --- blows -------------------------------------------------------------------------------------------------------
+    async def _hit(self, until: float) -> None:
+        blows: dict[str, Callable[[], Awaitable[None]]] = {
+            "switch killed": self._kill_switch,
+            "relay killed": lambda: self._kill_beside("relay"),
+            "settler killed": lambda: self._kill_beside("settler"),
+            "store killed": self._kill_store,
+            "broker killed": self._kill_broker,
+            "broker stopped": lambda: self._stopped(self._dice.choice(self._kafka.nodes)),
+            "store stopped": lambda: self._stopped(self._valkey),
+            "settler and switch killed": self._kill_both,
+        }
+        while time.monotonic() < until:
+            await asyncio.sleep(self._dice.uniform(*PAUSE_SECONDS))
+            name = self._dice.choice(sorted(blows))
+            await blows[name]()
+            self.figures.blows[name] += 1
+
+    async def _down(self) -> None:
+        await asyncio.sleep(self._dice.uniform(*DOWN_SECONDS))
+
+    async def _kill_switch(self) -> None:
+        assert self.sandbox.switch is not None
+        await asyncio.to_thread(self.sandbox.switch.kill)
+        await self._down()
+        await self._again(self.sandbox.start_switch)
+
+    async def _kill_beside(self, name: str) -> None:
+        await asyncio.to_thread(self.sandbox.beside[name].kill)
+        await self._down()
+        await self._again(lambda: self.sandbox.start_beside(name))
+
+    async def _kill_both(self) -> None:
+        await asyncio.to_thread(self.sandbox.beside["settler"].kill)
+        await self._kill_switch()
+        await self._again(lambda: self.sandbox.start_beside("settler"))
+
+    async def _kill_store(self) -> None:
+        await asyncio.to_thread(self._valkey.kill)
+        await self._down()
+        await asyncio.to_thread(self._valkey.start)
+
+    async def _kill_broker(self) -> None:
+        node = self._dice.choice(self._kafka.nodes)
+        await asyncio.to_thread(node.kill)
+        await self._down()
+        await asyncio.to_thread(node.start)
+        deadline = time.monotonic() + kafka.READY_SECONDS_MAX
+        await asyncio.to_thread(node.await_ready, len(self._kafka.nodes), deadline)
+
+    async def _stopped(self, part: Any) -> None:
+        """SIGSTOP for a while: worse than a kill, for its connections stay."""
+        part.pause()
+        await asyncio.sleep(self._dice.uniform(*STOPPED_SECONDS))
+        part.resume()
+
+    @staticmethod
+    async def _again(start: Callable[[], None]) -> None:
+        """A part may start while another is being hit: then it does not, and is started once more."""
+        for attempt in range(START_ATTEMPTS):
+            try:
+                await asyncio.to_thread(start)
+                return
+            except NotReady:
+                if attempt + 1 == START_ATTEMPTS:
+                    raise
+
+    # --- the operator ------------------------------------------------------------------------------------------------
+    async def _operate(self) -> None:
+        """Cut, close and settle every arrangement's window, again and again, through whatever happens."""
+        while True:
+            await asyncio.sleep(self._dice.uniform(*WINDOW_SECONDS))
+            with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
+                async with asyncio.timeout(30):
+                    await self.settle_windows()
+
+    async def settle_windows(self) -> None:
+        """One round. Every call is safe to repeat; one that fails is left for the next round."""
+        async with grpc.aio.insecure_channel(self.sandbox.address) as channel:
+            stub = settlement_pb2_grpc.SettlementServiceStub(channel)
+            options: dict[str, Any] = {"timeout": 10, "metadata": (("x-bayswitch-participant", OPERATOR),)}
+            listed = await stub.ListWindows(settlement_pb2.ListWindowsRequest(page_size=100), **options)
+            for each in sorted(listed.windows, key=lambda window: window.number):
+                if each.state == settlement_pb2.WINDOW_STATE_OPEN:
+                    request = settlement_pb2.CutWindowRequest(window_id=each.window_id)
+                    await stub.CutWindow(request, **options)
+                    self.figures.cut += 1
+                elif each.state == settlement_pb2.WINDOW_STATE_CLOSED:
+                    await self._pay(stub, each.window_id, options)
+
+    async def _pay(self, stub: Any, window_id: str, options: dict[str, Any]) -> None:
+        window = (await stub.GetWindow(settlement_pb2.GetWindowRequest(window_id=window_id), **options)).window
+        for owed in window.obligations:
+            await stub.ConfirmObligation(
+                settlement_pb2.ConfirmObligationRequest(
+                    window_id=window_id,
+                    participant=owed.participant,
+                    asset=owed.asset,
+                    amount_minor=owed.amount_minor,
+                    reference=f"DRILL-{window.number}-{owed.participant}"[:35],
+                ),
+                **options,
+            )
+        self.figures.settled += 1
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+    async def _at_rest(self, load: Load, operator: asyncio.Task[None]) -> None:
+        """No more blows, no new payments; whatever is open ends, everything published is settled, all windows are paid."""
+        for rail in self.sandbox.rails:
+            await asyncio.to_thread(self.sandbox.control, rail, "clear")
+        await load.stop()
+        operator.cancel()
+        await asyncio.gather(operator, return_exceptions=True)
+        deadline = time.monotonic() + QUIET_SECONDS_MAX
+        for reached in (self._nothing_reserved, self._nothing_waits, self._all_paid):
+            while not await self._tried(reached):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{reached.__name__} is not reached")
+                await asyncio.sleep(0.3)
+
+    @staticmethod
+    async def _tried(reached: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            return await reached()
+        except grpc.aio.AioRpcError:
+            return False
+
+    async def _nothing_reserved(self) -> bool:
+        async with grpc.aio.insecure_channel(self.sandbox.address) as channel:
+            stub = participant_pb2_grpc.ParticipantServiceStub(channel)
+            metadata = (("x-bayswitch-participant", OPERATOR),)
+            answer = await stub.GetPositions(participant_pb2.GetPositionsRequest(), timeout=10, metadata=metadata)
+        return not any(position.reserved_minor for position in answer.positions)
+
+    async def _nothing_waits(self) -> bool:
+        """The outbox is empty, and the settler is where the log ends."""
+        waiting = self._valkey.command("XLEN", "outbox:{s0}")
+        if waiting:
+            return False
+        ends = await KafkaLog(self._kafka.bootstrap).ends()
+        applied: Any = self._valkey.command("HGETALL", "settle:{settle}:offsets")
+        offsets = applied if isinstance(applied, dict) else dict(zip(applied[::2], applied[1::2], strict=True))
+        return all(int(offsets.get(str(partition), 0)) == end for partition, end in ends.items())
+
+    async def _all_paid(self) -> bool:
+        """Every window but the open ones of this last round is settled, and the topic has heard of it."""
+        await self.settle_windows()
+        async with grpc.aio.insecure_channel(self.sandbox.address) as channel:
+            stub = settlement_pb2_grpc.SettlementServiceStub(channel)
+            options: dict[str, Any] = {"timeout": 10, "metadata": (("x-bayswitch-participant", OPERATOR),)}
+            listed = await stub.ListWindows(settlement_pb2.ListWindowsRequest(page_size=500), **options)
+        done = (settlement_pb2.WINDOW_STATE_OPEN, settlement_pb2.WINDOW_STATE_SETTLED)
+        with_payments = [window for window in listed.windows if window.state not in done]
+        return not with_payments and not self._valkey.command("XLEN", "settle:{settle}:announce")
+
+    async def _compared(self, load: Load) -> bool:
+        participants = [row["id"] for row in load_scenario()["participant"]]
+        answers = await audit(self.sandbox.address, OPERATOR, participants, self.sandbox.controls, load.answers)
+        rules = load_rules(self._folder / "sandbox" / "rules")
+        archive = open_archive("", self.sandbox.data_dir)
+        try:
+            settlement = await audit_settlement(
+                self.sandbox.address,
+                OPERATOR,
+                participants,
+                self._kafka.bootstrap,
+                archive,
+                rules.arrangements.values(),
+            )
+        finally:
+            await archive.close()
+        blows = ", ".join(f"{count} {name}" for name, count in sorted(self.figures.blows.items()))
+        print(f"blows: {sum(self.figures.blows.values())} ({blows})")
+        print(f"windows: {self.figures.cut} cuts asked for; repeats by callers {load.repeats}")
+        print(answers)
+        print(settlement)
+        unexpected = set(load.refusals) - {"QUOTE_EXPIRED"}  # a restart may outlast a quote
+        if unexpected:
+            print(f"refusals nobody expects: {dict(load.refusals)}")
+        return answers.clean and settlement.clean and not unexpected
+
+
+def main() -> None:
+    """Parse, run in a folder of its own, say how it went."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument(
+        "--seed", type=int, default=None, help="of the hand and of the load; default: another each time"
+    )
+    parser.add_argument("--keep", type=Path, default=None, help="keep data and logs here")
+    given = parser.parse_args()
+    seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}, {given.minutes:g} minutes", flush=True)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bayswitch-drill-") as scratch:
+        clean = asyncio.run(Drill(given.keep or Path(scratch), seed, given.minutes * 60).run())
+    print(f"{'clean' if clean else 'NOT CLEAN'} after {time.monotonic() - begun:.0f} s, seed {seed}")
+    sys.exit(0 if clean else 1)
+
+
+if __name__ == "__main__":
+    main()

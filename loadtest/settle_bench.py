@@ -1,0 +1,158 @@
+"""Events through relay and settler: how fast, how much memory, and whether every position is exact.
+
+python -m loadtest.settle_bench [--events 1000000]
+
+A real Valkey with an outbox full of payments, a real broker, a relay and a settler as processes of their own. The relay
+alone first, then the settler alone over the same log, each measured from its start to its last event.
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.local import kafka
+from deploy.local.valkey import Valkey, run_valkey
+from loadtest.measure import cpu_ms
+from loadtest.store_bench import ACK, GATEWAY, hold_of
+from switch.app import connect_store
+from switch.cli.processes import Part, start_part
+from switch.domain.money import Asset
+from switch.events.log import KafkaLog
+from switch.events.topics import ensure, topics_of
+from switch.ports import Participant
+from switch.settings import Settings
+from switch.store import Store
+
+__all__ = ["main", "rows"]
+
+AT_ONCE: Final = 2_000
+AGENTS: Final = [f"WALLET{number:02}" for number in range(16)]
+AMOUNT_MINOR: Final = 100
+DEFAULT_EVENTS: Final = 50_000
+LOOK_SECONDS: Final = 0.2
+
+
+def rows(events: int = DEFAULT_EVENTS) -> list[dict[str, Any]]:
+    """One row per measure: a name, a figure, its unit."""
+    with tempfile.TemporaryDirectory(prefix="bayswitch-settle-") as scratch:
+        folder = Path(scratch)
+        with kafka.cluster(1, folder=folder / "kafka", quick=False) as broker, run_valkey(folder / "valkey") as valkey:
+            return asyncio.run(_Bench(folder, broker.bootstrap, valkey, events).measured())
+
+
+class _Bench:
+    """One run."""
+
+    def __init__(self, folder: Path, bootstrap: str, valkey: Valkey, events: int) -> None:
+        self._folder = folder
+        self._valkey = valkey
+        self._events = events
+        self._bootstrap = bootstrap
+        self._environment = {
+            "BAYSWITCH_DATA_DIR": str(folder / "data"),
+            "BAYSWITCH_REDIS_URL": valkey.url,
+            "BAYSWITCH_KAFKA_BOOTSTRAP": bootstrap,
+            "BAYSWITCH_DEMO_IDENTITY": "true",
+        }
+        self._settings = Settings(
+            data_dir=folder / "data", redis_url=valkey.url, kafka_bootstrap=bootstrap, demo_identity=True
+        )
+        self._rows: list[dict[str, Any]] = []
+
+    async def measured(self) -> list[dict[str, Any]]:
+        (self._folder / "data").mkdir()
+        async with AsyncExitStack() as opened:
+            store = await connect_store(self._settings)
+            opened.push_async_callback(store.close)
+            await ensure(self._bootstrap, topics_of(self._settings))
+            self._add("payments committed, to fill the outbox", await self._fill(store), "events/s")
+            await self._through("relay", self._outbox_is_empty)
+            await self._through("settler", self._settled)
+            await self._check(store)
+        return self._rows
+
+    def _add(self, measure: str, figure: float, unit: str) -> None:
+        text = f"{measure:<52} {figure:>12,.1f} {unit}"
+        self._rows.append({"measure": measure, "figure": figure, "unit": unit, "text": text})
+
+    async def _fill(self, store: Store) -> float:
+        for name in AGENTS:
+            cap = ((Asset.HKD, AMOUNT_MINOR * self._events),)
+            wallet = Participant(name, name, "HK", ("instructing",), False, cap, 1)
+            await store.participants.create_participant(wallet, "bench", "joins")
+        begun = time.perf_counter()
+        for first in range(0, self._events, AT_ONCE):
+            holds = [hold_of(number, AGENTS[number % len(AGENTS)]) for number in range(first, min(first + AT_ONCE, self._events))]
+            await asyncio.gather(*(store.payments.prepare(hold, "") for hold in holds))
+            await asyncio.gather(*(store.payments.commit(hold, ACK, hold.prepared_time_ms + 40) for hold in holds))
+        return self._events / (time.perf_counter() - begun)
+
+    async def _through(self, name: str, done: Callable[[], Any]) -> None:
+        """One process from its start to its last event: rate, CPU, and how its memory grew over the second half."""
+        part = await asyncio.to_thread(self._start, name)
+        begun = time.perf_counter()
+        try:
+            half_kib = 0
+            while (share := await done()) < 1:
+                if share >= 0.5 and not half_kib:
+                    half_kib = _rss_kib(part.pid)
+                await asyncio.sleep(LOOK_SECONDS)
+            seconds, end_kib = time.perf_counter() - begun, _rss_kib(part.pid)
+            cpu = cpu_ms([part.pid])
+        finally:
+            await asyncio.to_thread(part.stop)
+        self._add(f"{name}, one process", self._events / seconds, "events/s")
+        self._add(f"{name}, its CPU", 1000 * cpu / self._events, "µs/event")
+        self._add(f"{name}, its memory at the end", end_kib / 1024, "MiB")
+        self._add(f"{name}, grown since the middle", (end_kib - half_kib) / 1024 if half_kib else 0, "MiB")
+
+    def _start(self, name: str) -> Part:
+        return start_part(name, name, environment=self._environment, directory=self._folder)
+
+    async def _outbox_is_empty(self) -> float:
+        left: Any = self._valkey.command("XLEN", "outbox:{s0}")
+        return 1 - int(left) / self._events
+
+    async def _settled(self) -> float:
+        ends = await KafkaLog(self._bootstrap).ends()
+        applied: Any = self._valkey.command("HVALS", "settle:{settle}:offsets")
+        return sum(map(int, applied)) / sum(ends.values())
+
+    async def _check(self, store: Store) -> None:
+        """Every position is what the payments come to, to the cent; every event is archived."""
+        totals = await store.settlements.totals()
+        expected = {GATEWAY: -AMOUNT_MINOR * self._events}
+        for place, name in enumerate(AGENTS):
+            expected[name] = AMOUNT_MINOR * len(range(place, self._events, len(AGENTS)))
+        assert {whose: total for (whose, _), total in totals.items()} == expected, "positions are not exact"
+        used = {row.participant: row.used_minor for row in await store.payments.positions()}
+        assert all(used[name] == expected[name] for name in AGENTS), "headroom is not exact"
+        self._add("positions that differ", 0, f"of {len(expected)}")
+
+
+def _rss_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+def main() -> None:
+    """Measure and print one table."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.settle_bench", description=__doc__)
+    parser.add_argument("--events", type=int, default=DEFAULT_EVENTS)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    found = rows(given.events)
+    print(json.dumps(found, indent=2) if given.json else "\n".join(row["text"] for row in found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""A database that is silent, gone, locked, damaged: what the caller hears, and that it goes on by itself."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+
+from deploy.local.postgres import Postgres
+from switch.archive import SqlArchive, open_archive
+from switch.archive.database import open_database
+from switch.errors import ArchiveUnavailable, ConfigError
+from switch.ports import Archive
+from tests.archive.builders import facts
+from tests.store.builders import until
+
+CALL_MS = 500
+RUNAWAY = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
+    "postgresql": "SELECT pg_sleep(60)",
+}
+
+
+@pytest.fixture
+async def impatient(own_postgres: Postgres, tmp_path: Path) -> AsyncIterator[SqlArchive]:
+    archive = open_archive(own_postgres.url, tmp_path, call_ms=CALL_MS)
+    yield archive
+    own_postgres.resume()
+    await archive.close()
+
+
+async def all_unavailable(calls: list[Awaitable[object]]) -> None:
+    """All of them together within a few budgets, with one safe line each."""
+    begun = asyncio.get_running_loop().time()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ArchiveUnavailable] * len(calls)
+    assert all("\n" not in str(answer) and "postgres:" not in str(answer) for answer in answers)
+    assert (asyncio.get_running_loop().time() - begun) * 1000 < 4 * CALL_MS
+
+
+def every_call(archive: SqlArchive) -> list[Awaitable[object]]:
+    """More than there are threads."""
+    return [archive.keep(facts(5, partition=3, debtor_agent="BRAVO")), *(archive.read(0, 0, 10) for _ in range(9))]
+
+
+async def keeps_on(archive: Archive, first: int) -> None:
+    """As soon as the server is back, without a new archive."""
+
+    async def kept() -> bool:
+        with contextlib.suppress(ArchiveUnavailable):
+            await archive.keep(facts(1, first=first))
+            return True
+        return False
+
+    await until(kept)
+    assert (await archive.read(0, first - 1, 1))[0].fact.sequence == first
+
+
+async def test_a_silent_server_costs_one_budget_and_no_thread(own_postgres: Postgres, impatient: SqlArchive) -> None:
+    await impatient.keep(facts(1))
+    for turn in range(2, 4):
+        own_postgres.pause()
+        for _ in range(3):
+            await all_unavailable(every_call(impatient))
+        own_postgres.resume()
+        await keeps_on(impatient, turn)
+
+
+async def test_a_killed_server_is_found_again(own_postgres: Postgres, impatient: SqlArchive) -> None:
+    kept = facts(10)
+    await impatient.keep(kept)
+    own_postgres.kill()
+    await all_unavailable(every_call(impatient))
+    own_postgres.start()
+    await keeps_on(impatient, 11)
+    assert await impatient.read(0, 0, 10) == kept
+
+
+async def test_a_connection_that_broke_while_nobody_looked_costs_nothing(
+    own_postgres: Postgres, impatient: SqlArchive
+) -> None:
+    await asyncio.gather(*(impatient.read(0, 0, 1) for _ in range(9)), impatient.keep(facts(1)))
+    own_postgres.kill()
+    own_postgres.start()
+    await asyncio.gather(*(impatient.read(0, 0, 1) for _ in range(9)), impatient.keep(facts(1, first=2)))
+
+
+async def test_a_server_that_is_down_at_start_is_used_when_it_comes(
+    own_postgres: Postgres, impatient: SqlArchive
+) -> None:
+    own_postgres.kill()
+    with pytest.raises(ArchiveUnavailable):
+        await impatient.start()
+    await all_unavailable(every_call(impatient))
+    own_postgres.start()
+    await keeps_on(impatient, 1)
+    await impatient.start()
+
+
+async def test_a_silent_server_does_not_keep_us_from_closing(own_postgres: Postgres, impatient: SqlArchive) -> None:
+    await impatient.keep(facts(1))
+    own_postgres.pause()
+    calls = [asyncio.ensure_future(call) for call in every_call(impatient)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5 * CALL_MS / 1000):
+        await impatient.close()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(answer) for answer in answers} <= {ArchiveUnavailable, asyncio.CancelledError}
+    await impatient.close()
+    await all_unavailable(every_call(impatient))
+
+
+async def test_a_statement_that_takes_too_long_is_ended_and_its_thread_is_free(url: str, tmp_path: Path) -> None:
+    database = open_database(url, tmp_path, CALL_MS)
+    await database.start()
+
+    def run_away(connection: Connection) -> None:
+        connection.execute(text(RUNAWAY[connection.dialect.name]))
+
+    for _ in range(3):
+        work = [database.read(run_away) for _ in range(4)], [database.write(run_away)]
+        await all_unavailable([*work[0], *work[1]])
+    one = await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
+    assert one == 1
+    await database.close()
+
+
+async def test_a_call_that_is_given_up_does_no_harm(archive: Archive) -> None:
+    kept = facts(500)
+    for _ in range(5):
+        call = asyncio.ensure_future(archive.keep(kept))
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    await archive.keep(kept)
+    assert await archive.read(0, 0, 1_000) == kept
+
+
+async def test_a_file_that_another_process_writes_to_can_be_read_and_is_written_to_later(tmp_path: Path) -> None:
+    archive = open_archive("", tmp_path, call_ms=CALL_MS)
+    kept = facts(3)
+    await archive.keep(kept)
+    other = sqlite3.connect(tmp_path / "archive.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    await all_unavailable([archive.keep(facts(1, first=4)), archive.retired([kept[0].fact.uetr])])
+    assert await archive.read(0, 0, 10) == kept
+    other.execute("ROLLBACK")
+    other.close()
+    await keeps_on(archive, 4)
+    await archive.close()
+
+
+async def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "archive.sqlite3").write_bytes(b"not a database" * 1_000)
+    archive = open_archive("", tmp_path)
+    with pytest.raises(ArchiveUnavailable, match="SQLITE_NOTADB"):
+        await archive.start()
+    await archive.close()
+
+
+async def test_no_error_tells_the_password(own_postgres: Postgres, tmp_path: Path) -> None:
+    refused = own_postgres.url.replace("postgres:", "postgres:not-the-password", 1)
+    nobody = f"postgresql+psycopg://someone:hush-hush@127.0.0.1:{own_postgres.port + 1}/x"
+    for url in (refused, nobody):
+        archive = open_archive(url, tmp_path, call_ms=2_000)
+        with pytest.raises(ArchiveUnavailable, match=r"^the database answered with OperationalError$"):
+            await archive.start()
+        await archive.close()
+
+
+URLS = (
+    "mysql://u:hush@h/d",
+    "postgresql+asyncpg://u:hush@h/d",
+    "hush",
+    "postgresql://u:hush@h:port/d",
+    "sqlite:///hush",
+)
+
+
+@pytest.mark.parametrize("wrong", URLS)
+def test_a_url_of_another_kind_is_refused_without_telling_it(wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="archive_url") as refused:
+        open_archive(wrong, tmp_path)
+    assert "hush" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match="data directory"):
+        open_archive("", tmp_path / "file" / "data")
