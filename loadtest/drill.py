@@ -200,14 +200,14 @@ class Drill:
                 async with asyncio.timeout(30):
                     await self.settle_windows()
 
-    async def settle_windows(self) -> None:
+    async def settle_windows(self, *, cut: bool = True) -> None:
         """One round. Every call is safe to repeat; one that fails is left for the next round."""
         async with grpc.aio.insecure_channel(self.sandbox.address) as channel:
             stub = settlement_pb2_grpc.SettlementServiceStub(channel)
             options: dict[str, Any] = {"timeout": 10, "metadata": (("x-bayswitch-participant", OPERATOR),)}
             listed = await stub.ListWindows(settlement_pb2.ListWindowsRequest(page_size=100), **options)
             for each in sorted(listed.windows, key=lambda window: window.number):
-                if each.state == settlement_pb2.WINDOW_STATE_OPEN:
+                if each.state == settlement_pb2.WINDOW_STATE_OPEN and cut:
                     request = settlement_pb2.CutWindowRequest(window_id=each.window_id)
                     await stub.CutWindow(request, **options)
                     self.figures.cut += 1
@@ -238,7 +238,7 @@ class Drill:
         operator.cancel()
         await asyncio.gather(operator, return_exceptions=True)
         deadline = time.monotonic() + QUIET_SECONDS_MAX
-        for reached in (self._nothing_reserved, self._nothing_waits, self._all_paid):
+        for reached in (self._nothing_reserved, self._nothing_waits, self._last_cut, self._all_paid):
             while not await self._tried(reached):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{reached.__name__} is not reached")
@@ -268,9 +268,13 @@ class Drill:
         offsets = applied if isinstance(applied, dict) else dict(zip(applied[::2], applied[1::2], strict=True))
         return all(int(offsets.get(str(partition), 0)) == end for partition, end in ends.items())
 
-    async def _all_paid(self) -> bool:
-        """Every window but the open ones of this last round is settled, and the topic has heard of it."""
+    async def _last_cut(self) -> bool:
         await self.settle_windows()
+        return True
+
+    async def _all_paid(self) -> bool:
+        """Every window but the open ones is settled, and the topic has heard of it."""
+        await self.settle_windows(cut=False)
         async with grpc.aio.insecure_channel(self.sandbox.address) as channel:
             stub = settlement_pb2_grpc.SettlementServiceStub(channel)
             options: dict[str, Any] = {"timeout": 10, "metadata": (("x-bayswitch-participant", OPERATOR),)}

@@ -137,9 +137,9 @@ class SqlArchive:
     async def nets(
         self, ranges: Sequence[LogRange], assets: Sequence[Asset], rails: Sequence[str]
     ) -> tuple[int, list[NetPosition]]:
-        """Final payments on these rails in the ranges, of any asset and aborted ones too; and by asset and participant,
-        what the entries in these assets come to. A large window is several transactions, each with its own budget: what
-        was kept in a range that is cut does not change.
+        """Committed payments with an entry in these assets in the ranges, and what those entries come to.
+
+        A large window is several transactions, each with its own budget: what a range that is cut holds does not change.
         """
         payments, sums = 0, defaultdict[tuple[Asset, str], list[int]](lambda: [0, 0])
         kept = await self._database.read(partial(reading.kept_spans, ranges=ranges))

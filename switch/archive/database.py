@@ -12,7 +12,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from switch.archive.deadline import within
+from switch.archive.deadline import overdue, within
 from switch.archive.postgres import POSTGRES_OPTIONS, postgres_engine
 from switch.archive.schema import make_schema
 from switch.archive.sqlite import SQLITE_OPTIONS, sqlite_engine
@@ -84,7 +84,7 @@ class Database:
                 try:
                     return self._once(engine, work)
                 except DBAPIError as error:
-                    if not _may_pass_next_time(error):
+                    if overdue() or not _may_pass_next_time(error):
                         raise
                     return self._once(engine, work)
             except IntegrityError as error:

@@ -159,16 +159,18 @@ def touched_facts(
 def span_sums(
     connection: Connection, spans: Iterable[Span], assets: Sequence[Asset], rails: Sequence[str]
 ) -> tuple[int, dict[tuple[Asset, str, bool], int]]:
-    """How many payments there are; per asset and participant what was sent (False) and received (True), both > 0."""
+    """How many payments have an entry of these assets in the spans, and per asset and participant what was sent (False)
+    and received (True), both > 0.
+    """
     payments, sums = 0, defaultdict[tuple[Asset, str, bool], int](int)
     received = _E.amount_minor < text("0")  # a literal: what is grouped by is what is selected
     high = func.sum(_E.amount_minor.bitwise_rshift(literal(_LOW_BITS, Integer())))
     low = func.sum(_E.amount_minor.bitwise_and((1 << _LOW_BITS) - 1))
     for span in spans:
-        counted = select(func.count()).select_from(PAYMENT).where(*_in_span(PAYMENT, span))
-        payments += connection.execute(counted.where(_P.rail.in_(rails)) if rails else counted).scalar_one()
-        summed = select(_E.asset, _E.participant, received, high, low).where(*_in_span(ENTRY, span))
-        summed = _on_rails(summed.where(_E.asset.in_([asset.name for asset in assets])), rails)
+        within = (*_in_span(ENTRY, span), _E.asset.in_([asset.name for asset in assets]))
+        offsets = _on_rails(select(_E.log_offset).distinct().where(*within), rails)  # in the order of the index
+        payments += connection.execute(select(func.count()).select_from(offsets.subquery())).scalar_one()
+        summed = _on_rails(select(_E.asset, _E.participant, received, high, low).where(*within), rails)
         for asset, participant, side, *parts in connection.execute(summed.group_by(_E.asset, _E.participant, received)):
             sums[Asset[asset], participant, bool(side)] += abs((int(parts[0]) << _LOW_BITS) + int(parts[1]))
     return payments, sums

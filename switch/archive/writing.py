@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, insert, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Connection, Table, insert, select, update
 from sqlalchemy.engine import Dialect
 
 from switch.archive.rows import ENTRY_FIELDS, PAYMENT_FIELDS, entry_rows, payment_row
@@ -16,7 +16,7 @@ from switch.ports import ArchivedFact
 __all__ = ["find_conflict", "keep_facts", "keep_register", "keep_unknown", "mark_retired"]
 
 _ASKED_AT_ONCE: Final = 1_000  # values of one IN; drivers take 32,000
-_CLAIMS: Final = (
+_CLAIMS: Final[tuple[tuple[Column[Any], ...], ...]] = (
     (PAYMENT.c.uetr,),
     (PAYMENT.c.debtor_agent, PAYMENT.c.sequence),
     (PAYMENT.c.log_partition, PAYMENT.c.log_offset),
@@ -65,8 +65,8 @@ def find_conflict(connection: Connection, facts: Sequence[ArchivedFact]) -> None
     """Raises ArchiveConflict with the first of `facts` that wants what another event has. None: somebody was quicker."""
     owners: dict[tuple[Any, ...], str] = {}
     for place, key in enumerate(_CLAIMS):
-        for claims in _slices([_claims(one)[place] for one in facts]):
-            found = connection.execute(select(PAYMENT.c.event_id, *key).where(tuple_(*key).in_(claims)))
+        for wanted in _by_index(key, [_claims(one)[place] for one in facts]):
+            found = connection.execute(select(PAYMENT.c.event_id, *key).where(*wanted))
             owners |= {tuple(claim): event_id for event_id, *claim in found}
     known = _known(connection, facts)
     for one in facts:
@@ -76,6 +76,15 @@ def find_conflict(connection: Connection, facts: Sequence[ArchivedFact]) -> None
         if any(owners.setdefault(claim, event_id) != event_id for claim in _claims(one)):
             raise ArchiveConflict(event_id)
         known.add(event_id)
+
+
+def _by_index(key: tuple[Column[Any], ...], claims: Sequence[tuple[Any, ...]]) -> Iterator[list[ColumnElement[bool]]]:
+    """Conditions that find the claims by an index: SQLite walks through the table for an IN of pairs."""
+    *firsts, last = key
+    for first in {claim[:-1] for claim in claims}:
+        same = [column == value for column, value in zip(firsts, first, strict=True)]
+        for some in _slices([claim[-1] for claim in claims if claim[:-1] == first]):
+            yield [*same, last.in_(some)]
 
 
 def _claims(one: ArchivedFact) -> tuple[tuple[object, ...], ...]:

@@ -99,7 +99,7 @@ async def records(
         async with opened(consumer):
             upto = await _placed(consumer, topic, from_beginning, begins, others, last)
             if ends is not None:
-                upto = {place: ends.get(place.partition, end) for place, end in upto.items()}
+                upto = {place: min(end, ends.get(place.partition, end)) for place, end in upto.items()}
             while follow or any([await consumer.position(place) < end for place, end in upto.items()]):
                 for place, fetched in (await consumer.getmany(timeout_ms=TAIL_WAIT_MS)).items():
                     for record in fetched:

@@ -167,6 +167,7 @@ class PaymentStore(Protocol):
     async def retire(self, facts: Sequence[SettlementFact]) -> int:
         """Let final payments that are archived leave the store; only what must be unique for ever stays. How many.
 
+        The store itself tells the archive which have left: one whose event the broker has not acknowledged stays.
         Until then and afterwards `get`, `get_by_request`, `list_payments` and `prepare` answer the same: from the archive.
         Never a payment that is not final. Safe to repeat.
         """

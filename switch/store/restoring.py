@@ -11,6 +11,7 @@ nor two who restore at once bring it twice or not at all. When only some shards 
 one that was not may be left with less headroom than it has, never with more.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -84,8 +85,7 @@ class Restoring(Retention):
         keys = self._keys
         if self.shards > 1:
             await self._keep_uetrs([row.fact.uetr for row in rows if not row.hot])
-            for row in rows:
-                await self._claim_again(row)
+            await asyncio.gather(*map(self._claim_again, rows))
         names, argv = [keys.retired(shard), keys.books(shard), keys.respending(shard)], list[Any]([len(rows), now_ms])
         for row in rows:
             self._add(shard, row, names, argv)

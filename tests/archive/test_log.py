@@ -1,12 +1,14 @@
 """Ranges of the log: statements and the second opinion of a close."""
 
 import random
+import re
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from switch.archive import open_archive
+from switch.archive.reading import Span, rounds_of
 from switch.domain.money import Asset
 from switch.domain.payment import State
 from switch.domain.position import Entry
@@ -112,6 +114,46 @@ async def test_nets_are_what_the_entries_come_to(archive: Archive) -> None:
     assert await archive.nets(ranges, (), ()) == (0, [])
     assert (await archive.nets(ranges, (Asset.CNH,), ()))[0] == 1
     assert await archive.nets([], HKD, ()) == (0, [])
+
+
+async def test_a_range_may_end_far_beyond_what_is_kept(archive: Archive) -> None:
+    kept = facts(5)
+    await archive.keep(kept)
+    far = [span(0, 2, 2**62), span(9, 0, 2**62)]
+    assert (await archive.nets(far, HKD, ()))[0] == 3
+    assert await statement(archive, far) == kept[2:]
+
+
+# spans | offsets of one round | rounds
+ROUNDS = """
+                        |  5 |
+0:0-3                   |  5 | 0:0-3
+0:0-3 1:7-9 2:0-1       |  5 | 0:0-3 1:7-9 ; 2:0-1
+0:0-12                  |  5 | 0:0-5 ; 0:5-10 ; 0:10-12
+0:0-3 1:0-8             |  5 | 0:0-3 1:0-2 ; 1:2-7 ; 1:7-8
+0:0-3 1:0-2             |  1 | 0:0-1 ; 0:1-2 ; 0:2-3 ; 1:0-1 ; 1:1-2
+"""
+
+
+@pytest.mark.parametrize("row", ROUNDS.strip("\n").splitlines())
+def test_a_large_window_is_summed_in_rounds(row: str) -> None:
+    spans, offsets, rounds = (cell.strip() for cell in row.split("|"))
+    expected = [_spans(each) for each in rounds.split(";")] if rounds else []
+    assert list(rounds_of(_spans(spans), int(offsets))) == expected
+
+
+def _spans(text: str) -> list[Span]:
+    return [Span(*map(int, re.split("[:-]", each))) for each in text.split()]
+
+
+async def test_rounds_sum_to_the_whole(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = open_archive(url, tmp_path)
+    await archive.keep([*facts(20), *facts(20, partition=1, debtor_agent="BRAVO")])
+    whole = await archive.nets([span(0, 1, 19), span(1, 0, 99)], HKD, ())
+    monkeypatch.setattr("switch.archive.archive._NETS_OFFSETS", 7)
+    assert await archive.nets([span(0, 1, 19), span(1, 0, 99)], HKD, ()) == whole
+    assert whole[0] == 38
+    await archive.close()
 
 
 async def test_a_sum_may_be_more_than_64_bits(archive: Archive) -> None:

@@ -31,7 +31,7 @@ def commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 COMMANDS = dict(commands(typer.main.get_command(app)))
 # Section 8 of the foundation asks for these; every reading one takes --json.
 READING = """
-quote  get  payments  watch  check-route  positions  events  recover  reasons  version  reconcile
+quote  get  payments  watch  check-route  positions  events tail  recover  reasons  version  reconcile
 config show  rail list  rail payments  participants get  participants list
 windows arrangements  windows list  windows get  windows watch  windows statement
 windows verify  windows gaps
@@ -107,6 +107,12 @@ rail fault silent --control here                             | host:port
 --tls-cert a.pem positions                                   | --tls-cert and --tls-key go together
 --tls-ca absent.pem positions                                | absent.pem cannot be read
 events --topic                                               | kafka_bootstrap
+events tail                                                  | kafka_bootstrap
+topics check                                                 | kafka_bootstrap
+relay                                                        | kafka_bootstrap
+dlq list                                                     | kafka_bootstrap
+dlq replay 7                                                 | is not PARTITION/OFFSET
+dlq discard 0/7                                              | --why
 events                                                       | data_dir: there is no store
 recover                                                      | data_dir: there is no store
 version --server                                             | data_dir: there is no store
