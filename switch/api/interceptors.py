@@ -52,7 +52,7 @@ POLICIES: Final = {
     _PAYMENT + "SubmitPayment": Policy(_B, Role.PARTICIPANT, timed=False),
     _PAYMENT + "SubmitPayments": Policy(_B, Role.PARTICIPANT, timed=False),
     _PAYMENT + "GetPayment": Policy(_L, Role.PARTICIPANT),
-    _PAYMENT + "ListPayments": Policy(_L, Role.PARTICIPANT),
+    _PAYMENT + "ListPayments": Policy(_L, Role.ANY),
     _PAYMENT + "WatchPayments": Policy(_L, Role.PARTICIPANT, timed=False),
     _QUOTE + "CreateQuote": Policy(_B, Role.PARTICIPANT),
     _QUOTE + "GetQuote": Policy(_L, Role.PARTICIPANT),

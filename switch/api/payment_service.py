@@ -22,6 +22,17 @@ REPLAY_METADATA: Final = (("x-bayswitch-replay", "true"),)
 _FROM_THE_BEGINNING: Final = "0"
 
 
+def _whose(participant_id: str) -> str:
+    """Raises Refused: the operator names nobody, or somebody else names another."""
+    call = CALL.get()
+    if call.operator and not participant_id:
+        fields.missing("participant_id")
+    wanted = fields.participant_id(participant_id, "participant_id") if participant_id else call.participant
+    if not call.operator and wanted != call.participant:
+        raise Refused("CALLER_NOT_PERMITTED", "a participant lists its own payments only", field="participant_id")
+    return wanted
+
+
 class PaymentService:
     """Payments of the calling participant."""
 
@@ -73,8 +84,8 @@ class PaymentService:
     async def ListPayments(
         self, request: pb.ListPaymentsRequest, _context: grpc.aio.ServicerContext
     ) -> pb.ListPaymentsResponse:
-        """Own payments, a page at a time."""
-        participant = CALL.get().participant
+        """Payments of one participant, a page at a time: the caller's own, or for the operator whose it names."""
+        participant = _whose(request.participant_id)
         state = state_of(request.state, "state")
         from_ms = fields.instant_ms(request.from_time, "from_time")
         # Until now: a payment prepared by a worker whose clock is ahead is in it, too.

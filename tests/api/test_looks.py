@@ -32,6 +32,18 @@ def moment(ms: int) -> Timestamp:
     return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
 
 
+async def test_the_operator_lists_whose_it_names_and_nobody_else_another() -> None:
+    async with serving() as api:
+        paid = await api.submit(submit_request())
+        assert list((await listed(api, "OPERATOR", participant_id="ALFA")).payments) == [paid]
+        assert not (await listed(api, "OPERATOR", participant_id="BRAVO")).payments
+        assert list((await listed(api, participant_id="ALFA")).payments) == [paid]
+        missing = await refusal(listed(api, "OPERATOR"))
+        assert (missing.reason, missing.field) == ("FIELD_MISSING", "participant_id")
+        foreign = await refusal(listed(api, "BRAVO", participant_id="ALFA"))
+        assert (foreign.code, foreign.reason) == ("PERMISSION_DENIED", "CALLER_NOT_PERMITTED")
+
+
 # --- one -------------------------------------------------------------------------------------------------------------
 async def test_get_by_either_id() -> None:
     async with serving() as api:
