@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find switch adapters proto -name '*.pyx' -o -name '*.pxd' -o -name '*.proto') pyproject.toml setup.py
 
-.PHONY: demo test lint bench services build clean
+.PHONY: demo test lint bench drill services build clean
 
 demo: .venv.stamp
 	$(BIN)/bayswitch demo
@@ -16,6 +16,9 @@ lint: .venv.stamp
 
 bench: .venv.stamp
 	$(BIN)/python -m loadtest.bench
+
+drill: .venv.stamp
+	$(BIN)/python -m loadtest.drill
 
 services: .venv.stamp
 	$(BIN)/python -m deploy.local

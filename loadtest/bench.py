@@ -1,6 +1,6 @@
-"""`make bench`: first figures of the hot path, each beside its reference of the same run. Medians of several runs.
+"""`make bench`: figures of the hot path beside their references of the same run, of the store, the archive, settlement.
 
-python -m loadtest.bench [--only unary,batch,codec] [--seconds 3] [--runs 5] [--json]
+python -m loadtest.bench [--only unary,batch,codec] [--seconds 3] [--runs 5] [--events 50000] [--json]
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 import grpc.aio
 from bayswitch.v1 import payment_pb2, payment_pb2_grpc
 
-from loadtest import codec_bench
+from loadtest import archive_bench, codec_bench, settle_bench, store_bench
 from loadtest.echo import METHOD
 from loadtest.measure import Rate, closed_loop, cpu_ms, spread
 from switch.cli.demo import request_of
@@ -29,7 +29,8 @@ from switch.cli.sandbox import Sandbox, load_scenario
 
 __all__ = ["main"]
 
-MEASURES = ("codec", "unary", "batch")
+MEASURES = ("codec", "unary", "batch", "store", "archive", "settle")
+ARCHIVED = 100_000
 UNARY_CALLERS = 64
 BATCH_ITEMS = 256
 STREAMS = 4
@@ -61,6 +62,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--only", type=_measures, default=MEASURES, metavar=",".join(MEASURES))
     parser.add_argument("--seconds", type=_positive, default=3, help="of one run")
     parser.add_argument("--runs", type=_positive, default=5, help="medians are over these")
+    parser.add_argument("--events", type=_positive, default=settle_bench.DEFAULT_EVENTS, help="through relay and settler")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -88,6 +90,14 @@ def _measure(options: argparse.Namespace) -> list[dict[str, Any]]:
                 rows.append(asyncio.run(_unary(sandbox, template, options.runs, options.seconds)))
             if "batch" in options.only:
                 rows.append(asyncio.run(_batch(sandbox, template, options.runs, options.seconds)))
+    if "store" in options.only:
+        rows += store_bench.rows()
+    if "archive" in options.only:
+        with tempfile.TemporaryDirectory(prefix="bayswitch-archive-") as folder:
+            kept = asyncio.run(archive_bench.measure("", Path(folder), ARCHIVED))
+        rows += [{"measure": "archive", "text": row} for row in kept]
+    if "settle" in options.only:
+        rows += settle_bench.rows(options.events)
     return rows
 
 

@@ -22,7 +22,7 @@ from switch.domain.settlement import SettlementFact
 from switch.ports import Archive, Participant, RailAck
 from switch.store import Store, open_store
 
-__all__ = ["rows"]
+__all__ = ["ACK", "GATEWAY", "hold_of", "rows"]
 
 PAYMENTS = 20_000
 AT_ONCE = 1_000
@@ -51,7 +51,7 @@ async def _measured() -> list[dict[str, Any]]:
         found.append({"measure": measure, "figure": figure, "unit": unit, "text": text})
 
     async with _opened() as store:
-        holds = [_hold(number) for number in range(PAYMENTS)]
+        holds = [hold_of(number) for number in range(PAYMENTS)]
         empty = await _used_bytes(store)
         begun = time.perf_counter()
         for first in range(0, PAYMENTS, AT_ONCE):
@@ -69,7 +69,7 @@ async def _measured() -> list[dict[str, Any]]:
         add("left for the archive", (await _used_bytes(store) - empty) / PAYMENTS, "bytes/payment")
         begun = time.perf_counter()
         for first in range(0, AT_ONCE * 5, AT_ONCE):
-            await _pay(store, [_hold(PAYMENTS + first + number) for number in range(AT_ONCE)])
+            await _pay(store, [hold_of(PAYMENTS + first + number) for number in range(AT_ONCE)])
         add("prepare and commit, after those left", AT_ONCE * 5 / (time.perf_counter() - begun), "payments/s")
     async with _opened() as store:
         empty, begun = await _used_bytes(store), time.perf_counter()
@@ -120,15 +120,16 @@ async def _acknowledged(store: Store) -> list[SettlementFact]:
     return facts
 
 
-def _hold(number: int) -> Hold:
+def hold_of(number: int, agent: str = AGENT) -> Hold:
+    """A payment of a made-up wallet over a made-up gateway; the number decides everything but the ids."""
     uetr, money = str(uuid.uuid4()), Money(Asset.HKD, 10_000 + number)
     paper = Document(DocumentType.HKID, f"A{number % 500:06}(3)")
     debtor = Party("CHAN TAI MAN", Place.HK, Account(Scheme.ACCOUNT, f"HK-{number % 500:06}"), paper)
     creditor = Party(f"LOAD {number:06}", Place.HK, Account(Scheme.MOBILE, f"+852-7{number:07}"))
     instruction = Instruction(
-        AGENT, str(uuid.uuid4()), uetr, f"E2E-{number}", money, money, debtor, creditor, "012", "FAMILY_SUPPORT", "rent", ""
+        agent, str(uuid.uuid4()), uetr, f"E2E-{number}", money, money, debtor, creditor, "012", "FAMILY_SUPPORT", "rent", ""
     )  # fmt: skip
-    counter = f"north.day|{AGENT}|{number % 500:032x}"
+    counter = f"north.day|{agent}|{number % 500:032x}"
     charge = LimitCharge("north.day", counter, "d20991231", NEVER_MS, money.amount_minor, 10**12)
     now_ms = time.time_ns() // 1_000_000
     return Hold(

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from hashlib import sha256
+from struct import pack
 from typing import Final, NamedTuple
 
 from switch.domain.money import Asset
@@ -177,12 +178,15 @@ def obligations_of(positions: Iterable[NetPosition]) -> tuple[Obligation, ...]:
 
 # --- digests and seals -----------------------------------------------------------------------------------------------
 def record_digest(key: bytes, value: bytes, headers: Iterable[tuple[str, bytes]]) -> bytes:
-    """SHA-256 over a record of the log: key, value and CloudEvents headers, each behind its length (4 bytes)."""
-    whole = sha256()
-    parts = [key, value, *(part for name, text in headers if name.startswith("ce_") for part in (name.encode(), text))]
-    for part in parts:
-        whole.update(len(part).to_bytes(4, "big") + part)
-    return whole.digest()
+    """SHA-256 over a record of the log: how many parts, each part's length (all 4 bytes, big-endian), the parts.
+
+    The parts are the key, the value, and name and text of each CloudEvents header (`ce_…`), in their order.
+    """
+    parts = [key, value]
+    for name, text in headers:
+        if name.startswith("ce_"):
+            parts += (name.encode(), text)
+    return sha256(pack(f">{len(parts) + 1}I", len(parts), *map(len, parts)) + b"".join(parts)).digest()
 
 
 def chained(before: bytes, digest: bytes) -> bytes:

@@ -46,4 +46,6 @@ class Retention:
         facts = await self._archive.unretired(self._clock.now_ms() - self._retention_ms, RETIRE_COUNT)
         gone = await self._store.retire(facts) if facts else 0
         self.retired_total += gone
+        if facts and not gone:
+            _LOG.warning("the %d oldest payments cannot leave the hot store: it never had them, or lost them", len(facts))
         return gone > 0 and len(facts) == RETIRE_COUNT

@@ -17,7 +17,7 @@ COMMAND = (sys.executable, "-m", "loadtest.bench")
 
 # arguments | what the error says
 WRONG = """
---only nope          | no measure 'nope'; there are codec, unary, batch
+--only nope          | no measure 'nope'; there are codec, unary, batch, store, archive, settle
 --only codec,        | no measure ''
 --runs 0             | a positive whole number
 --seconds soon       | a positive whole number
