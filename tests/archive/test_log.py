@@ -3,11 +3,9 @@
 import random
 import re
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 
-from switch.archive import open_archive
 from switch.archive.reading import Span, rounds_of
 from switch.domain.money import Asset
 from switch.domain.payment import State
@@ -16,6 +14,7 @@ from switch.domain.settlement import LogRange, NetPosition
 from switch.limits import AMOUNT_MINOR_MAX
 from switch.ports import Archive, ArchivedFact
 from tests.archive.builders import entries, fact, facts, logged, span
+from tests.archive.conftest import OpenArchive
 from tests.fake_archive import FakeArchive
 
 HKD = (Asset.HKD,)
@@ -146,14 +145,13 @@ def _spans(text: str) -> list[Span]:
     return [Span(*map(int, re.split("[:-]", each))) for each in text.split()]
 
 
-async def test_rounds_sum_to_the_whole(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = open_archive(url, tmp_path)
+async def test_rounds_sum_to_the_whole(open_again: OpenArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = open_again()
     await archive.keep([*facts(20), *facts(20, partition=1, debtor_agent="BRAVO")])
     whole = await archive.nets([span(0, 1, 19), span(1, 0, 99)], HKD, ())
     monkeypatch.setattr("switch.archive.archive._NETS_OFFSETS", 7)
     assert await archive.nets([span(0, 1, 19), span(1, 0, 99)], HKD, ()) == whole
     assert whole[0] == 38
-    await archive.close()
 
 
 async def test_a_sum_may_be_more_than_64_bits(archive: Archive) -> None:
@@ -168,10 +166,10 @@ async def test_a_sum_may_be_more_than_64_bits(archive: Archive) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_any_log_any_question_the_same_answer_as_the_fake(url: str, tmp_path: Path, seed: int) -> None:
+async def test_any_log_any_question_the_same_answer_as_the_fake(open_again: OpenArchive, seed: int) -> None:
     print("seed", seed)
     chance = random.Random(seed)
-    archive, fake = open_archive(url, tmp_path), FakeArchive()
+    archive, fake = open_again(), FakeArchive()
     kept = _random_log(chance)
     for start in range(0, len(kept), 50):
         await archive.keep(kept[start : start + 50])
@@ -190,7 +188,6 @@ async def test_any_log_any_question_the_same_answer_as_the_fake(url: str, tmp_pa
             token = page[1]
             if not token:
                 break
-    await archive.close()
 
 
 def _random_log(chance: random.Random) -> list[ArchivedFact]:

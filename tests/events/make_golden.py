@@ -141,6 +141,7 @@ class Golden:
         self.name = name
         self.value = value
         self.headers = headers
+        self.message = message
         self.data = MessageToDict(message.FromString(value), preserving_proto_field_name=True)
         self.made_of = made_of
         self.read = read

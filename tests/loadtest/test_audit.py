@@ -18,6 +18,8 @@ from bayswitch.v1 import (
     participant_pb2_grpc,
     payment_pb2,
     payment_pb2_grpc,
+    settlement_pb2,
+    settlement_pb2_grpc,
 )
 
 from loadtest.audit import Audit, audit
@@ -27,6 +29,8 @@ COMMITTED, ABORTED, IN_DOUBT = (
     payment_pb2.PAYMENT_STATE_ABORTED,
     payment_pb2.PAYMENT_STATE_IN_DOUBT,
 )
+
+OPEN, CONFIRMED = settlement_pb2.OBLIGATION_STATE_OPEN, settlement_pb2.OBLIGATION_STATE_CONFIRMED
 
 
 class World:
@@ -55,9 +59,11 @@ class World:
             ("GW_N", "HKD"): -500,
             ("FX", "HKD"): -100,
             ("FX", "CNY"): 91,
-            ("GW_S", "CNY"): -121,
+            ("GW_S", "CNY"): -71,  # the settlement agent has paid it 50
+            ("SA_CNY", "CNY"): -50,
             ("GW_N", "CNY"): 30,
         }
+        self.obligations = [("GW_N", 50, OPEN), ("GW_S", -50, CONFIRMED)]  # of one window, in CNY
         self.reserved: dict[tuple[str, str], int] = {}
         self.books: dict[str, list[list[Any]]] = {
             "north": [
@@ -120,6 +126,28 @@ class FakeParticipants(participant_pb2_grpc.ParticipantServiceServicer):
         return participant_pb2.GetPositionsResponse(positions=rows)
 
 
+class FakeSettlement(settlement_pb2_grpc.SettlementServiceServicer):
+    """One window of one arrangement."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def ListArrangements(self, request: Any, context: Any) -> Any:
+        cny = settlement_pb2.Arrangement(arrangement_id="cny", settlement_agent="SA_CNY")
+        return settlement_pb2.ListArrangementsResponse(arrangements=[cny])
+
+    async def ListWindows(self, request: Any, context: Any) -> Any:
+        return settlement_pb2.ListWindowsResponse(windows=[settlement_pb2.Window(window_id="cny.1")])
+
+    async def GetWindow(self, request: Any, context: Any) -> Any:
+        obligations = [
+            settlement_pb2.Obligation(participant=who, asset="CNY", amount_minor=amount_minor, state=state)
+            for who, amount_minor, state in self._world.obligations
+        ]
+        window = settlement_pb2.Window(window_id=request.window_id, arrangement_id="cny", obligations=obligations)
+        return settlement_pb2.GetWindowResponse(window=window)
+
+
 @asynccontextmanager
 async def fake_control(world: World, rail: str) -> AsyncIterator[str]:
     """A rail's control port: its payments, two to a page, and what it booked twice."""
@@ -145,6 +173,7 @@ async def audited(world: World) -> Audit:
     server = grpc.aio.server()
     payment_pb2_grpc.add_PaymentServiceServicer_to_server(FakePayments(world), server)
     participant_pb2_grpc.add_ParticipantServiceServicer_to_server(FakeParticipants(world), server)
+    settlement_pb2_grpc.add_SettlementServiceServicer_to_server(FakeSettlement(world), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -223,6 +252,10 @@ def position_missing(world: World) -> None:
     del world.positions["GW_S", "CNY"]
 
 
+def settled_and_not_moved(world: World) -> None:
+    world.obligations[0] = ("GW_N", 50, CONFIRMED)
+
+
 def reserved_left(world: World) -> None:
     world.reserved["FX", "CNY"] = 12
 
@@ -257,7 +290,14 @@ FAULTS: list[tuple[Callable[[World], None], list[str]]] = [
     ),
     (
         position_missing,
-        ["positions in CNY sum to 121", "no position for ('GW_S', 'CNY'), whose entries sum to -121"],
+        ["positions in CNY sum to 71", "no position for ('GW_S', 'CNY'), whose entries sum to -71"],
+    ),
+    (
+        settled_and_not_moved,
+        [
+            "position of ('SA_CNY', 'CNY') is -50, its entries say otherwise",
+            "position of ('GW_N', 'CNY') is 30, its entries say otherwise",
+        ],
     ),
     (reserved_left, ["position of ('FX', 'CNY') still reserves 12"]),
     (still_open, ["u-open: still IN_DOUBT"]),
