@@ -17,6 +17,7 @@ from switch.cli import (
     reconcile,
     relay,
     settling,
+    status,
     topics,
     windows,
 )
@@ -53,6 +54,7 @@ app.add_typer(operations.config_app, name="config")
 app.command("demo")(demo.command)
 app.command("reconcile")(reconcile.command)
 app.command("rebuild")(settling.rebuild)
+app.command("status")(status.command)
 app.command("settler")(settling.settler)
 for command in (settling.verify, settling.gaps, settling.excuse):
     windows.app.command()(command)

@@ -2,26 +2,22 @@
 
 import json as json_module
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import typer
 
-from switch.app import SystemClock, check, connect_archive, connect_store, run, run_works
+from switch.app import SystemClock, check, connect_archive, run, run_works
 from switch.app_settlement import Settling
 from switch.cli.options import ConfigFile, Json, settings_of
 from switch.cli.output import error_line, print_json, say, table
+from switch.cli.stores import broker_of, opened_books, opened_store
 from switch.engine.register_copy import RegisterCopy
-from switch.errors import ConfigError
 from switch.events.log import KafkaLog
 from switch.events.rebuild import Rebuilt
 from switch.events.rebuild import rebuild as rebuild_from_log
 from switch.events.replay import Finding, latest_windows, replay
 from switch.events.replay import verify as verify_windows
-from switch.rules import Rules
 from switch.settings import Settings
-from switch.store import Store
 
 __all__ = ["excuse", "gaps", "rebuild", "settler", "verify"]
 
@@ -38,7 +34,10 @@ def settler(config: ConfigFile = None, json: Json = False) -> None:
 
 
 async def _settler(settings: Settings, json: bool) -> None:
-    async with _opened(settings) as (store, rules, settling):
+    broker_of(settings)
+    rules = check(settings)
+    async with opened_books(settings) as (store, archive):
+        settling = Settling(settings, rules, store, archive, SystemClock())
         await settling.check_topics()
         ready = {
             "settles": sorted(rules.arrangements),
@@ -50,28 +49,6 @@ async def _settler(settings: Settings, json: bool) -> None:
             flush=True,
         )
         await run_works(settling.settling())
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[Store, Rules, Settling]]:
-    """Store, rules and settlement of the settings. Raises ConfigError: there is no broker."""
-    _bootstrap(settings)
-    rules = check(settings)
-    archive = connect_archive(settings)
-    try:
-        store = await connect_store(settings, archive)
-        try:
-            yield store, rules, Settling(settings, rules, store, archive, SystemClock())
-        finally:
-            await store.close()
-    finally:
-        await archive.close()
-
-
-def _bootstrap(settings: Settings) -> str:
-    if not settings.kafka_bootstrap:
-        raise ConfigError("kafka_bootstrap: not set, so there is no log to settle from")
-    return settings.kafka_bootstrap
 
 
 def verify(config: ConfigFile = None, json: Json = False) -> None:
@@ -95,7 +72,7 @@ def verify(config: ConfigFile = None, json: Json = False) -> None:
 async def _verify(settings: Settings) -> tuple[int, int, list[Finding]]:
     rules, archive = check(settings), connect_archive(settings)
     try:
-        async with KafkaLog(_bootstrap(settings)) as log:
+        async with KafkaLog(broker_of(settings)) as log:
             announced = latest_windows(await log.announcements())
             replayed = await replay(log, archive, announced, list(rules.arrangements.values()))
     finally:
@@ -129,19 +106,13 @@ def rebuild(config: ConfigFile = None, json: Json = False) -> None:
 
 
 async def _rebuild(settings: Settings) -> tuple[int, list[str], Rebuilt]:
-    rules, archive = check(settings), connect_archive(settings)
-    try:
-        store = await connect_store(settings, archive)
-        try:
-            register, differing = await RegisterCopy(store.participants, archive, SystemClock()).put_back()
-            async with KafkaLog(_bootstrap(settings)) as log:
-                arrangements = list(rules.arrangements.values())
-                made = await rebuild_from_log(log, archive, store.payments, store.settlements, arrangements)
-            return register, differing, made
-        finally:
-            await store.close()
-    finally:
-        await archive.close()
+    rules = check(settings)
+    async with opened_books(settings) as (store, archive):
+        register, differing = await RegisterCopy(store.participants, archive, SystemClock()).put_back()
+        async with KafkaLog(broker_of(settings)) as log:
+            arrangements = list(rules.arrangements.values())
+            made = await rebuild_from_log(log, archive, store.payments, store.settlements, arrangements)
+    return register, differing, made
 
 
 def gaps(config: ConfigFile = None, json: Json = False) -> None:
@@ -160,11 +131,8 @@ def gaps(config: ConfigFile = None, json: Json = False) -> None:
 
 
 async def _gaps(settings: Settings) -> list[tuple[str, int]]:
-    store = await connect_store(settings)
-    try:
+    async with opened_store(settings) as store:
         return await store.settlements.gaps()
-    finally:
-        await store.close()
 
 
 def excuse(
@@ -184,8 +152,5 @@ def excuse(
 
 
 async def _excuse(settings: Settings, debtor_agent: str, sequence: int, actor: str, why: str) -> bool:
-    store = await connect_store(settings)
-    try:
+    async with opened_store(settings) as store:
         return await store.settlements.excuse(debtor_agent, sequence, actor, why, SystemClock().now_ms())
-    finally:
-        await store.close()

@@ -1,14 +1,15 @@
-"""The store and the broker of the settings, for commands that work beside the services."""
+"""Store, archive and broker of the settings, for commands that work beside the services."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from switch.app import connect_store
+from switch.app import connect_archive, connect_store
+from switch.archive import SqlArchive
 from switch.errors import ConfigError
 from switch.settings import Settings
 from switch.store import Store
 
-__all__ = ["broker_of", "opened_store"]
+__all__ = ["broker_of", "opened_books", "opened_store"]
 
 
 @asynccontextmanager
@@ -21,6 +22,20 @@ async def opened_store(settings: Settings) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def opened_books(settings: Settings) -> AsyncIterator[tuple[Store, SqlArchive]]:
+    """The store, and the archive that answers for what left it. A store that is not there is made: for whoever fills it."""
+    archive = connect_archive(settings)
+    try:
+        store = await connect_store(settings, archive)
+        try:
+            yield store, archive
+        finally:
+            await store.close()
+    finally:
+        await archive.close()
 
 
 def broker_of(settings: Settings, instead: str = "") -> str:

@@ -34,7 +34,7 @@ READING = """
 quote  get  payments  watch  check-route  positions  events tail  recover  reasons  version  reconcile
 config show  rail list  rail payments  participants get  participants list
 windows arrangements  windows list  windows get  windows watch  windows statement
-windows verify  windows gaps
+windows verify  windows gaps  status
 """
 OTHERS = """
 demo  serve  pay  config check  rail serve  rail fault

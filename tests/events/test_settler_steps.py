@@ -4,7 +4,7 @@ The order of the steps is what this is about: whatever the offset says is done m
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,16 @@ from tests.store.builders import join
 
 BANKS = [f"BANK{number}" for number in range(6)]  # over all shards
 STEPS_AT_LEAST = 5  # progress, the archive, headroom of more than one shard, windows and the offset
+
+
+@pytest.fixture
+async def store(valkey_url: str, tmp_path: Path) -> AsyncIterator[Store]:
+    made = await open_own_store(valkey_url, tmp_path)
+    for bank in BANKS:
+        await join(made, bank)
+    await made.settlements.open_windows([each.id for each in ARRANGEMENTS], START_MS)
+    yield made
+    await made.close()
 
 
 def more(count: int) -> list[SettlementFact]:
@@ -56,13 +66,9 @@ async def check(store: Store, archive: FakeArchive, log: Sequence[SettlementFact
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_killed_at_each_step_nothing_is_lost_and_nothing_counts_twice(
-    valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+    store: Store, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
-    store, archive, last = await open_own_store(valkey_url, tmp_path), FakeArchive(), LastStep()
-    for bank in BANKS:
-        await join(store, bank)
-    await store.settlements.open_windows([each.id for each in ARRANGEMENTS], START_MS)
-    server = store.settlements._server
+    archive, last, server = FakeArchive(), LastStep(), store.settlements._server
     monkeypatch.setattr(server, "run", last.counting(server.run))
     monkeypatch.setattr(archive, "keep", last.counting(archive.keep))
     log: list[SettlementFact] = []
@@ -79,4 +85,3 @@ async def test_killed_at_each_step_nothing_is_lost_and_nothing_counts_twice(
         break
     assert step > STEPS_AT_LEAST, "every step was the last once"
     await check(store, archive, log, "not killed")
-    await store.close()
