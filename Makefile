@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find switch adapters proto -name '*.pyx' -o -name '*.pxd' -o -name '*.proto') pyproject.toml setup.py
 
-.PHONY: demo test lint bench drill services build clean
+.PHONY: demo test planted lint bench drill services build clean
 
 demo: .venv.stamp
 	$(BIN)/bayswitch demo
 
 test: .venv.stamp
 	$(BIN)/python -m pytest -n 2
+
+planted: .venv.stamp
+	$(BIN)/python -m tests.planted
 
 lint: .venv.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

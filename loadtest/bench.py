@@ -62,7 +62,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--only", type=_measures, default=MEASURES, metavar=",".join(MEASURES))
     parser.add_argument("--seconds", type=_positive, default=3, help="of one run")
     parser.add_argument("--runs", type=_positive, default=5, help="medians are over these")
-    parser.add_argument("--events", type=_positive, default=settle_bench.DEFAULT_EVENTS, help="through relay and settler")
+    parser.add_argument(
+        "--events", type=_positive, default=settle_bench.DEFAULT_EVENTS, help="through relay and settler"
+    )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 

@@ -33,7 +33,7 @@ from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
 from switch.events.log import KafkaLog
 from switch.events.topics import ensure, topics_of
 from switch.rules import load_rules
-from switch.settings import Settings
+from switch.settings import load_settings
 
 __all__ = ["Drill", "main"]
 
@@ -106,8 +106,8 @@ class Drill:
         await asyncio.to_thread(self._valkey.start)
         self._environment["BAYSWITCH_KAFKA_BOOTSTRAP"] = self._kafka.bootstrap
         self._environment["BAYSWITCH_REDIS_URL"] = self._valkey.url
-        keys = {name.removeprefix("BAYSWITCH_").lower(): value for name, value in self._environment.items()}
-        await ensure(self._kafka.bootstrap, topics_of(Settings(**keys)))
+        settings, _ = load_settings(self._environment)
+        await ensure(self._kafka.bootstrap, topics_of(settings))
         self._sandbox = Sandbox(self._folder / "sandbox", self._environment, signing=False, apart=True)
         self._sandbox.keep_port(free_ports(1)[0])
         await asyncio.to_thread(self._sandbox.start)

@@ -27,7 +27,7 @@ from switch.domain.money import Asset
 from switch.events.log import KafkaLog
 from switch.events.topics import ensure, topics_of
 from switch.ports import Participant
-from switch.settings import Settings
+from switch.settings import load_settings
 from switch.store import Store
 
 __all__ = ["main", "rows"]
@@ -60,9 +60,7 @@ class _Bench:
             "BAYSWITCH_KAFKA_BOOTSTRAP": bootstrap,
             "BAYSWITCH_DEMO_IDENTITY": "true",
         }
-        self._settings = Settings(
-            data_dir=folder / "data", redis_url=valkey.url, kafka_bootstrap=bootstrap, demo_identity=True
-        )
+        self._settings, _ = load_settings(self._environment)
         self._rows: list[dict[str, Any]] = []
         self._expected: Counter[str] = Counter()  # positions, as the payments come to
 

@@ -47,5 +47,7 @@ class Retention:
         gone = await self._store.retire(facts) if facts else 0
         self.retired_total += gone
         if facts and not gone:
-            _LOG.warning("the %d oldest payments cannot leave the hot store: it never had them, or lost them", len(facts))
+            _LOG.warning(
+                "the %d oldest payments cannot leave the hot store: it never had them, or lost them", len(facts)
+            )
         return gone > 0 and len(facts) == RETIRE_COUNT

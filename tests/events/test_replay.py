@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -9,7 +10,7 @@ from switch.domain.settlement import SettlementFact, Window, WindowState, seal_o
 from switch.errors import SettlementHalted
 from switch.events.rebuild import rebuild
 from switch.events.replay import latest_windows, replay, verify
-from switch.ports import WindowKey
+from switch.ports import PaymentStore, WindowKey
 from tests.events.settling import Place, load, open_own_store, open_place, settling
 from tests.settlement import ARRANGEMENTS
 from tests.store.builders import join
@@ -121,7 +122,9 @@ async def test_a_store_made_anew_from_the_log_goes_on_where_the_first_was(
         await join(place.store, name)
     for _ in range(2):  # the second time finds everything there
         async with place.log() as log:
-            made = await rebuild(log, None, NothingToRestore(), place.store.settlements, ARRANGEMENTS)
+            made = await rebuild(
+                log, None, cast(PaymentStore, NothingToRestore()), place.store.settlements, ARRANGEMENTS
+            )
     assert not made.settlement
     assert (made.replayed.repeats, made.replayed.poisoned) == (90, 0)
     assert (await place.store.settlements.progress())._replace(epoch=before.epoch) == before
@@ -150,7 +153,7 @@ async def test_a_log_that_was_tampered_with_rebuilds_no_settlement(
     await place.publish([*facts[:5], *facts[6:]])
     async with place.log() as log:
         with pytest.raises(SettlementHalted, match="not what the log says"):
-            await rebuild(log, None, NothingToRestore(), other.settlements, ARRANGEMENTS)
+            await rebuild(log, None, cast(PaymentStore, NothingToRestore()), other.settlements, ARRANGEMENTS)
     assert (await other.settlements.progress()).offsets == {}
     await other.close()
 

@@ -32,6 +32,10 @@ def expected(facts: Sequence[SettlementFact]) -> dict[tuple[str, Asset], int]:
     return sums
 
 
+def in_hkd(facts: Sequence[SettlementFact]) -> dict[tuple[str, Asset], int]:
+    return {whose: total for whose, total in expected(facts).items() if whose[1] is Asset.HKD}
+
+
 async def used(place: Place) -> dict[tuple[str, Asset], int]:
     return {(row.participant, row.asset): row.used_minor for row in await place.store.payments.positions()}
 
@@ -142,8 +146,7 @@ async def test_a_cut_is_a_set_of_places_and_late_events_are_the_next_windows(pla
     reached = {each.partition: each.to_offset for each in first.ranges}
     inside = [each.fact for each in place.archive.kept.values() if each.offset < reached[each.partition]]
     outside = [each.fact for each in place.archive.kept.values() if each.offset >= reached[each.partition]]
-    hkd = lambda facts: {whose: total for whose, total in expected(facts).items() if whose[1] is Asset.HKD}  # noqa: E731
-    assert sums == {1: hkd(inside), 2: hkd(outside)}
+    assert sums == {1: in_hkd(inside), 2: in_hkd(outside)}
     assert len(inside) >= 120
     await check(place, [*facts[:120], *late])
 

@@ -1,0 +1,125 @@
+"""The drill's parts (loadtest/drill.py) for tests: one broker, a store and a sandbox apart, and who kills is the test."""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+
+from loadtest.drill import Drill
+from loadtest.provider import Load
+from switch.archive import open_archive
+from switch.cli.sandbox import load_scenario
+from switch.ports import Archive
+
+__all__ = ["PARTICIPANTS", "Rehearsal", "seeded"]
+
+PARTICIPANTS = [row["id"] for row in load_scenario()["participant"]]
+RETENTION_MS = 2_000  # payments leave the store while the test runs
+ROUND_SECONDS = (0.5, 2.0)  # between two rounds of the operator
+ROUND_SECONDS_MAX = 30
+COMMAND_SECONDS_MAX = 60
+EVENTUALLY_SECONDS_MAX = 60
+
+
+def seeded() -> tuple[int, random.Random]:
+    """A new seed, printed, and its dice."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    return seed, random.Random(seed)
+
+
+class Rehearsal(Drill):
+    """Everything of a drill, started and stopped by `running`; blows and load are the test's own."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        super().__init__(folder, seed, 0, nodes=1)
+        self._environment["BAYSWITCH_RETENTION_MS"] = str(RETENTION_MS)
+
+    @property
+    def store(self) -> Any:
+        return self._valkey
+
+    @property
+    def bootstrap(self) -> str:
+        return self._kafka.bootstrap
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """All parts run, and participants are entered; all end."""
+        try:
+            await self._start()
+            yield
+        finally:
+            await asyncio.to_thread(self._stop)
+
+    @asynccontextmanager
+    async def operating(self) -> AsyncIterator[asyncio.Task[None]]:
+        """An operator cuts, closes and settles windows all the time."""
+        operator = asyncio.create_task(self._operate())
+        try:
+            yield operator
+        finally:
+            operator.cancel()
+            await asyncio.gather(operator, return_exceptions=True)
+
+    async def _operate(self) -> None:
+        while True:
+            await asyncio.sleep(self._dice.uniform(*ROUND_SECONDS))
+            with suppress(grpc.aio.AioRpcError, TimeoutError):
+                async with asyncio.timeout(ROUND_SECONDS_MAX):
+                    await self.settle_windows()
+
+    async def at_rest(self, load: Load) -> None:
+        """The load has ended with an answer to everything; all is published, settled, sealed and paid."""
+        nobody = asyncio.create_task(asyncio.sleep(0))
+        await self._at_rest(load, nobody)
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL of the switch, the relay or the settler."""
+        part = self.sandbox.switch if name == "switch" else self.sandbox.beside[name]
+        assert part is not None
+        await asyncio.to_thread(part.kill)
+
+    async def start(self, name: str) -> None:
+        await self._again(self.sandbox.start_switch if name == "switch" else lambda: self.sandbox.start_beside(name))
+
+    async def nothing_waits(self) -> bool:
+        """Everything final is published, and settled."""
+        return await self._nothing_waits()
+
+    @property
+    def rules_dir(self) -> Path:
+        return self._folder / "sandbox" / "rules"
+
+    def archive(self) -> Archive:
+        """Its own link; to be closed."""
+        return open_archive("", self.sandbox.data_dir)
+
+    async def command(self, *arguments: str) -> Any:
+        """`bayswitch <arguments> --json` as a process: what it printed, as data. It must end with 0."""
+        ran = await asyncio.to_thread(_ran, arguments, self.sandbox.environment)
+        assert ran.returncode == 0, (ran.stdout[-2_000:], ran.stderr[-2_000:])
+        return json.loads(ran.stdout)
+
+
+def _ran(arguments: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "switch", *arguments, "--json"]
+    whole = {**os.environ, **environment}
+    return subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        env=whole,
+        timeout=COMMAND_SECONDS_MAX,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
