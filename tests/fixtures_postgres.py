@@ -55,6 +55,8 @@ class Databases:
                 for (schema,) in connection.execute(SCHEMAS).fetchall():
                     connection.execute(f'DROP SCHEMA "{schema}" CASCADE'.encode())
                 connection.execute("CREATE SCHEMA public")
+                for whose in (f"DATABASE {name}", f"ROLE CURRENT_USER IN DATABASE {name}"):
+                    connection.execute(f"ALTER {whose} RESET ALL".encode())
             self._idle.append(name)
 
     def _new(self) -> str:

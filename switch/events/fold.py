@@ -79,6 +79,8 @@ def read_records(
         key = fact.debtor_agent.encode()
         if record.key != key or partition_of(key) != record.partition:
             poisoned.append(Poisoned(record, "WRONG_KEY", "the key is the debtor agent, and decides the partition"))
+        elif not _printable(fact):
+            poisoned.append(Poisoned(record, "TEXT", "a text that no database keeps as it is"))
         elif any(not 0 < abs(entry.amount_minor) <= SCRIPT_INTEGER_MAX for entry in fact.entries):
             poisoned.append(Poisoned(record, "AMOUNT", "an entry of zero, or beyond what a position may be"))
         elif unbalanced(fact.entries) or bool(fact.entries) is not (fact.state is State.COMMITTED):
@@ -89,6 +91,12 @@ def read_records(
             digest = record_digest(key, record.value or b"", record.headers)
             good.append(ArchivedFact(fact, record.partition, record.offset, digest))
     return good, poisoned
+
+
+def _printable(fact: SettlementFact) -> bool:
+    """Names and ids here are printable; a NUL would stop an archive for ever."""
+    texts = (fact.event_id, fact.uetr, fact.debtor_agent, fact.reason, fact.rail, fact.corridor_id, fact.request_id)
+    return "".join((*texts, fact.rail_reference, *(entry.participant for entry in fact.entries))).isprintable()
 
 
 class Fold:

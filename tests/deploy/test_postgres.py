@@ -69,6 +69,9 @@ def test_every_test_has_an_empty_database_of_its_own(archive_databases: Database
         assert other != archive_database
         assert _ask(other, TABLES) == [(0,)]
         _ask(other, "CREATE TABLE theirs (number int)", "CREATE SCHEMA more", "CREATE TABLE more.theirs (number int)")
+        name = other.rpartition("/")[2]
+        _ask(other, f"ALTER DATABASE {name} SET enable_seqscan = off")
+        _ask(other, f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET synchronous_commit = off")
         held = psycopg.connect(native(other))  # somebody forgot to close it, in the middle of something
         held.execute("SELECT * FROM theirs")
     with pytest.raises(psycopg.OperationalError):
@@ -77,6 +80,7 @@ def test_every_test_has_an_empty_database_of_its_own(archive_databases: Database
     with archive_databases.one() as again:
         assert again == other
         assert _ask(again, TABLES) == [(0,)]
+        assert _ask(again, "SHOW synchronous_commit") == _ask(again, "SHOW enable_seqscan") == [("on",)]
         _ask(again, "CREATE TABLE theirs (number int)")
 
 

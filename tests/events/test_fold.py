@@ -30,9 +30,9 @@ def cut_window(arrangement: str, number: int, cut: int) -> Window:
     )
 
 
-def fold_of(*windows: Window, **known: object) -> Fold:
+def fold_of(*windows: Window) -> Fold:
     progress = Progress(0, {}, {}, {}, frozenset(), windows or (open_window("hkd", 1), open_window("cny", 1)))
-    return Fold(progress._replace(**known), ARRANGEMENTS)
+    return Fold(progress, ARRANGEMENTS)
 
 
 def log(*facts: SettlementFact) -> list[ArchivedFact]:
@@ -149,6 +149,7 @@ CASES: dict[str, tuple[str, SettlementFact]] = {
     "an abort with entries": ("UNBALANCED", paid("ALFA", 7)._replace(entries=across("ALFA", 10))),
     "nothing moved": ("AMOUNT", paid("ALFA", 1, (Entry("ALFA", Asset.HKD, 0), Entry("BRAVO", Asset.HKD, 0)))),
     "too much moved": ("AMOUNT", paid("ALFA", 1, (Entry("A", Asset.HKD, 2**60), Entry("B", Asset.HKD, -(2**60))))),
+    "a text no database keeps": ("TEXT", paid("ALFA", 1)._replace(rail_reference="FPS\0001")),
     "an asset nobody settles": (
         "NO_ARRANGEMENT",
         paid("ALFA", 1, (Entry("A", Asset.MOP, 1), Entry("B", Asset.MOP, -1))),

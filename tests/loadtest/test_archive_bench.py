@@ -11,6 +11,7 @@ from switch.archive import open_archive
 ROWS = """
 facts kept per second        +[\\d,]+   chunks of 1,000
 the last tenth of them       +[\\d,]+   of 2,500 facts
+facts per second of CPU      +[\\d,]+   of this process; .*
 get                          +[\\d.]+ ms   p99 [\\d.]+ ms
 statement, pages of 500      +[\\d.]+ ms   p99 [\\d.]+ ms
 nets of 2,500 payments       +[\\d.]+ ms   p99 [\\d.]+ ms

@@ -19,7 +19,7 @@ from typing import Final
 
 from deploy.local import kafka
 from deploy.local.valkey import run_valkey
-from tests.planted.bugs import BUGS, Bug
+from tests.planted.bugs import BUGS, Bug, Rotten
 from tests.planted.witness import REPORT, Ended, ended
 from tests.source_tree import ROOT
 
@@ -84,7 +84,10 @@ def with_bug(bug: Bug, base: Path, environment: dict[str, str]) -> tuple[bool, l
     place = copy / bug.file
     source = place.read_text("utf-8")
     place.write_text(bug.planted(source), "utf-8")
-    caught, shown = True, [f"{bug.kind}: {bug.name}", f"  {bug.file}", *(f"    {one}" for one in bug.difference(source))]
+    caught, shown = (
+        True,
+        [f"{bug.kind}: {bug.name}", f"  {bug.file}", *(f"    {one}" for one in bug.difference(source))],
+    )
     try:
         found = run(copy, bug.tests, environment)
     except RuntimeError as error:
@@ -102,6 +105,8 @@ def with_bug(bug: Bug, base: Path, environment: dict[str, str]) -> tuple[bool, l
 
 def main(words: Sequence[str]) -> int:
     bugs = [bug for bug in BUGS if not words or any(word in f"{bug.kind} {bug.name}" for word in words)]
+    for bug in bugs:
+        bug.planted((ROOT / bug.file).read_text("utf-8"))  # a row that does not fit is said before anything starts
     begun, missed = time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="planted-") as folder, servers(Path(folder)) as environment:
         base = copied(Path(folder) / "base")
@@ -116,4 +121,7 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    try:
+        raise SystemExit(main(sys.argv[1:]))
+    except Rotten as rotten:
+        raise SystemExit(str(rotten)) from None

@@ -39,15 +39,18 @@ class Bug(NamedTuple):
         return changed
 
     def difference(self, source: str) -> list[str]:
-        """The lines that change, "-12 text" before and "+12 text" after, with their numbers in the shipped file."""
-        lines, at = [], 0
+        """The lines that change: "- 12 text", with its number in the shipped file, and "+    text"."""
+        shown, at = list[str](), 0
         for line in [*unified_diff(source.splitlines(), self.planted(source).splitlines(), lineterm="", n=0)][2:]:
-            if line.startswith("@@"):
-                at = int(line.split()[1].removeprefix("-").partition(",")[0])
-                continue
-            lines.append(f"{line[0]} {at:>3} {line[1:]}")
-            at += line[0] == "-"
-        return lines
+            mark, text = line[0], line[1:]
+            if mark == "@":
+                at = int(text.split()[1].removeprefix("-").partition(",")[0])
+            elif mark == "-":
+                shown.append(f"- {at:>3} {text}")
+                at += 1
+            else:
+                shown.append(f"+     {text}")
+        return shown
 
 
 def bugs_of(table: str) -> tuple[Bug, ...]:

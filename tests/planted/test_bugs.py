@@ -1,11 +1,14 @@
 """The table of planted bugs fits the code: every replacement applies, every test that must fail is there."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.planted.bugs import BUGS, Bug, Rotten, bugs_of
+from tests.planted.witness import Ended, ended
 from tests.source_tree import ROOT
 
 WANTED = {  # what was asked for: each has a bug, and each bug a test
@@ -66,4 +69,14 @@ def test_a_row_that_does_not_fit_is_said(name: str) -> None:
 
 def test_lines_that_change_are_shown_with_their_place() -> None:
     (bug,) = bugs_of(ROW.format(file="thing.lua", becomes="x = 2"))
-    assert bug.difference("a\nx = 1\nb\n") == ["-   2 x = 1", "+   3 x = 2"]
+    assert bug.difference("a\nx = 1\nb\n") == ["-   2 x = 1", "+     x = 2"]
+
+
+def test_a_run_on_other_code_than_its_own_is_no_proof(tmp_path: Path) -> None:
+    report, tests = tmp_path / "report", {"test_x": Ended("failed", True, "x.py:1", "assert x", "assert 1 == 2")}
+    report.write_text(json.dumps({"strange": [], "modules": 1, "tests": tests}))
+    assert ended(report) == tests
+    for strange, modules, said in ((["switch.errors"], 1, "switch.errors"), ([], 0, "no module of ours")):
+        report.write_text(json.dumps({"strange": strange, "modules": modules, "tests": tests}))
+        with pytest.raises(RuntimeError, match=said):
+            ended(report)

@@ -45,7 +45,10 @@ def _failed(report: pytest.TestReport) -> Ended:
     marked = [number for number, line in enumerate(lines) if line.startswith(">")]
     begin = marked[-1] if marked else 0
     line = lines[begin].removeprefix(">").strip() if marked else ""
-    said = next((line[1:].strip() for line in lines[begin:] if line.startswith("E ")), "")
+    words = [line[1:].strip() for line in lines[begin:] if line.startswith("E ")]
+    said = " | ".join(
+        words[: 1 + (len(words) > 1 and "assert " not in words[0])]
+    )  # words of the test, then the figures
     place = next((line for line in reversed(lines) if re.match(r"\S+\.py:\d+: ", line)), "").rpartition(": ")[0]
     return Ended("failed", bool(_ASSERTED.match(said)), place, line, said)
 

@@ -9,7 +9,6 @@ those without an answer because it must, those with one to see that it gets the 
 import asyncio
 import random
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
