@@ -27,7 +27,8 @@ __all__ = ["Postgres", "PostgresFailed", "missing", "run_postgres"]
 HOST = "127.0.0.1"
 USER = "postgres"  # of the database; the password is new for every data folder
 START_SECONDS_MAX = 60  # a start takes a fifth of a second; one after a kill replays the log
-STOP_SECONDS_MAX = 10  # a fast shutdown waits for nobody, only for its own checkpoint
+STOP_SECONDS_MAX = 3  # a fast shutdown takes a tenth; who connects and says nothing would delay it by a minute
+OBEY_SECONDS_MAX = 10  # a SIGSTOP or SIGKILL
 PROGRAM_SECONDS_MAX = 60  # initdb takes a second
 START_ATTEMPTS_MAX = 3  # a free port may be taken between choosing and binding it
 POLL_SECONDS = 0.02
@@ -252,7 +253,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + STOP_SECONDS_MAX
+    deadline = time.monotonic() + OBEY_SECONDS_MAX
     while not reached():
         if time.monotonic() > deadline:
             raise PostgresFailed("PostgreSQL's processes do not obey a signal")

@@ -7,15 +7,40 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from switch.errors import BayswitchError
 
-__all__ = ["NotReady", "Part", "start_part"]
+__all__ = ["NotReady", "Part", "start_part", "uninterrupted"]
 
 _LAST_WORDS_CHARS = 600
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """SIGINT and SIGTERM are heard when the block ends: raised in its middle, they would lose what it was about to keep.
+
+    For short blocks of the main thread; in another one, where no signal is heard, it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in heard:
+            signal.raise_signal(one)
 
 
 class NotReady(BayswitchError):

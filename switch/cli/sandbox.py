@@ -22,7 +22,7 @@ from adapters import RAILS
 from adapters.kit.control import control
 from switch.cli import values
 from switch.cli.client import Client, Target, connect
-from switch.cli.processes import Part, start_part
+from switch.cli.processes import Part, start_part, uninterrupted
 
 __all__ = ["OPERATOR", "Sandbox", "load_scenario"]
 
@@ -79,7 +79,10 @@ class Sandbox:
     def start(self) -> None:
         """The rails side by side, then the switch. Raises NotReady with what a part printed."""
         with ThreadPoolExecutor(len(RAILS)) as pool:
-            list(pool.map(self._start_rail, RAILS))
+            with uninterrupted():  # a thread that is interrupted while it is made is waited for by nobody
+                begun = [pool.submit(self._start_rail, name) for name in RAILS]
+            for one in begun:
+                one.result()
         self.rails = {name: self.rails[name] for name in RAILS}
         self.start_switch()
         for name in ("relay", "settler") if self._apart else ():

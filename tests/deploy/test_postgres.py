@@ -135,6 +135,15 @@ def test_a_paused_server_can_be_stopped_and_started_again(own_postgres: Postgres
     assert _ask(url, "SELECT * FROM kept") == []
 
 
+def test_who_connects_and_says_nothing_does_not_delay_a_stop(own_postgres: Postgres) -> None:
+    own_postgres.pause()  # it takes the connection when it is shutting down already, and waits for its first message
+    with socket.create_connection(("127.0.0.1", own_postgres.port)):
+        begun = time.monotonic()
+        own_postgres.stop()
+        assert time.monotonic() - begun < 20, "a minute is what PostgreSQL gives it"
+    own_postgres.start()
+
+
 def test_only_loopback_only_with_the_password_never_as_root(own_postgres: Postgres) -> None:
     assert _ask(own_postgres.url, "SHOW listen_addresses") == [("127.0.0.1",)]
     password = native(own_postgres.url).split(":")[2].partition("@")[0]

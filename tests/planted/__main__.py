@@ -84,10 +84,8 @@ def with_bug(bug: Bug, base: Path, environment: dict[str, str]) -> tuple[bool, l
     place = copy / bug.file
     source = place.read_text("utf-8")
     place.write_text(bug.planted(source), "utf-8")
-    caught, shown = (
-        True,
-        [f"{bug.kind}: {bug.name}", f"  {bug.file}", *(f"    {one}" for one in bug.difference(source))],
-    )
+    shown = [f"{bug.kind}: {bug.name}", f"  {bug.file}", *(f"    {line}" for line in bug.difference(source))]
+    caught = True
     try:
         found = run(copy, bug.tests, environment)
     except RuntimeError as error:

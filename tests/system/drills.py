@@ -82,6 +82,10 @@ class Rehearsal(Drill):
         nobody = asyncio.create_task(asyncio.sleep(0))
         await self._at_rest(load, nobody)
 
+    async def compared(self, load: Load) -> bool:
+        """Whether answers, records, topic, archive, windows, positions, headroom and the rails' books agree. Prints."""
+        return await self._compared(load)
+
     async def kill(self, name: str) -> None:
         """SIGKILL of the switch, the relay or the settler."""
         part = self.sandbox.switch if name == "switch" else self.sandbox.beside[name]
@@ -94,6 +98,11 @@ class Rehearsal(Drill):
     async def nothing_waits(self) -> bool:
         """Everything final is published, and settled."""
         return await self._nothing_waits()
+
+    def retired(self) -> int:
+        """How many payments are only in the archive any more, twice each: by request and by UETR."""
+        found: Any = self.store.command("GET", "retired:{s0}")
+        return int(found or 0)
 
     @property
     def rules_dir(self) -> Path:

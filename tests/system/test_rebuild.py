@@ -9,6 +9,7 @@ those without an answer because it must, those with one to see that it gets the 
 import asyncio
 import random
 import shutil
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ APART_SECONDS = (0.2, 0.6)  # between the deaths of settler, relay and store
 REPEATS_AT_ONCE = 16
 REUSED_COUNT = 12  # payments whose request_id and UETR are tried again, of the hot and of the archived each
 AGAIN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED")
+FINAL_SECONDS_MAX = 15  # a restart of everything included
 FINAL = ("COMMITTED", "ABORTED")
 QUOTE_GONE = ("QUOTE_UNKNOWN", "QUOTE_EXPIRED")
 OTHER_PAYER, OTHER_STEP = "MOWALLET", "mo-hk"  # who tries the UETRs of everybody
@@ -77,6 +79,7 @@ class Remembering(Load):
 async def final(channel: grpc.aio.Channel, participant: str, request: Any) -> Any:
     """The final payment, or the Trouble of a refusal: repeated until there is one of them."""
     stub = payment_pb2_grpc.PaymentServiceStub(channel)
+    deadline = time.monotonic() + FINAL_SECONDS_MAX
     while True:
         try:
             payment = (await stub.SubmitPayment(request, timeout=5, metadata=caller(participant))).payment
@@ -84,9 +87,11 @@ async def final(channel: grpc.aio.Channel, participant: str, request: Any) -> An
             refused = Trouble.of(error)
             if refused.code not in AGAIN:
                 return refused
+            assert time.monotonic() < deadline, f"{request.uetr}: {refused.text}"
         else:
             if STATE[payment.state] in FINAL:
                 return payment
+            assert time.monotonic() < deadline, payment
         await asyncio.sleep(0.1)
 
 
@@ -108,8 +113,11 @@ async def test_a_lost_store_is_made_anew_from_the_log(tmp_path: Path) -> None:
             )
             await eventually(lambda: _retired(place), "payments leave the store")
             for name in ("settler", "relay"):
+                print("DBG", time.monotonic(), name, len(load.told), len(load.asked), place.store.command("XLEN", "outbox:{s0}"))
                 await place.kill(name)
+                print("DBG", time.monotonic(), name, len(load.told), len(load.asked), place.store.command("XLEN", "outbox:{s0}"))
                 await asyncio.sleep(dice.uniform(*APART_SECONDS))
+                print("DBG", time.monotonic(), name, len(load.told), len(load.asked), place.store.command("XLEN", "outbox:{s0}"))
             place.store.kill()
         await load.break_off()
         await place.kill("switch")

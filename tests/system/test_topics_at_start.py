@@ -1,0 +1,192 @@
+"""In production nothing is made by the way: on topics that are not as told no process starts, and says what mends it.
+
+A broker that does not answer is another matter: payments do not need it, so everything starts.
+"""
+
+import asyncio
+import re
+import shlex
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from deploy.local import kafka
+from deploy.local.valkey import Valkey
+from switch.cli.processes import start_part
+from switch.cli.sandbox import Sandbox, load_scenario
+from switch.events.schema import SETTLEMENT_TOPIC
+from switch.events.topics import DLQ_TOPIC, ENSURE
+from switch.events.window_schema import POSITION_TOPIC, WINDOW_TOPIC
+from tests.cli.support import Cli
+from tests.system.support import committed, payments_in, step, until
+
+COMMANDS = ("serve", "settler", "relay")
+ALL = (SETTLEMENT_TOPIC, WINDOW_TOPIC, POSITION_TOPIC, DLQ_TOPIC)
+PARTITIONS = 3
+REFUSED = 2
+COMMAND_SECONDS_MAX = 60
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka.Cluster]:
+    if missing := kafka.missing():
+        pytest.fail(f"a real Kafka is needed: {missing}")
+    with kafka.cluster(folder=tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(broker: kafka.Cluster, own_valkey: Valkey, tmp_path: Path) -> dict[str, str]:
+    """Of a switch in production, with a store of its own."""
+    return {
+        "BAYSWITCH_DATA_DIR": str(tmp_path / "data"),
+        "BAYSWITCH_REDIS_URL": own_valkey.url,
+        "BAYSWITCH_KAFKA_BOOTSTRAP": broker.bootstrap,
+        "BAYSWITCH_KAFKA_PARTITIONS": str(PARTITIONS),
+        "BAYSWITCH_PRODUCTION": "true",
+        "BAYSWITCH_DEMO_IDENTITY": "true",
+        "BAYSWITCH_LISTEN_PORT": "0",
+    }
+
+
+class Processes:
+    """`bayswitch serve`, `settler` and `relay`, side by side."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._cli = Cli(environment)
+        self._environment = environment
+        self._folder = folder
+
+    def topics(self, call: str) -> int:
+        return self._cli("topics", call).code
+
+    def refused(self, **changes: str) -> str:
+        """None of them starts; the line that each of them says, the same."""
+        with ThreadPoolExecutor(len(COMMANDS)) as pool:
+            ended = list(pool.map(lambda name: self._run(name, changes), COMMANDS))
+        assert [one.returncode for one in ended] == [REFUSED] * len(COMMANDS), ended
+        said = {line for one in ended for line in one.stderr.splitlines()}
+        assert len(said) == 1, said
+        return said.pop()
+
+    def _run(self, name: str, changes: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        words = [sys.executable, "-m", "switch", name, "--json"]
+        whole = {**self._cli.environment, **changes}
+        return subprocess.run(
+            words, env=whole, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+        )
+
+    def start(self) -> None:
+        """All of them start, and end in order."""
+        with ThreadPoolExecutor(len(COMMANDS)) as pool:
+            ended = list(pool.map(self._start, COMMANDS))
+        assert ended == [0] * len(COMMANDS)
+
+    def _start(self, name: str) -> int:
+        log = f"{name}-{uuid.uuid4().hex[:6]}"
+        return start_part(log, name, environment=self._environment, directory=self._folder).stop()
+
+
+@pytest.fixture
+def processes(environment: Mapping[str, str], tmp_path: Path) -> Processes:
+    return Processes(environment, tmp_path)
+
+
+def admin(bootstrap: str, call: Callable[[Any], Any]) -> None:
+    """One call of an administrator at the broker."""
+
+    async def made() -> None:
+        client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        await client.start()
+        try:
+            await call(client)
+        finally:
+            await client.close()
+
+    asyncio.run(made())
+
+
+def java_tool(command: str) -> None:
+    """What a `kafka-….sh` of the distribution runs: the same words to the same program, from the jars."""
+    name, *words = shlex.split(command)
+    program = {"kafka-configs.sh": "kafka.admin.ConfigCommand"}[name]
+    subprocess.run(
+        ["java", "-cp", f"{kafka.libs()}/*", program, *words],
+        check=True,
+        capture_output=True,
+        timeout=COMMAND_SECONDS_MAX,
+    )
+
+
+def test_topics_are_made_by_hand_and_checked_at_every_start(
+    processes: Processes, broker: kafka.Cluster, environment: Mapping[str, str]
+) -> None:
+    said = processes.refused()
+    assert all(f"{topic}: is missing; {ENSURE}" in said for topic in ALL), said
+    assert processes.topics("ensure") == 0
+    assert processes.topics("check") == 0
+    processes.start()
+
+    admin(broker.bootstrap, lambda client: client.delete_topics([DLQ_TOPIC]))
+    said = processes.refused()
+    assert said.endswith(f"the topics are not as told: {DLQ_TOPIC}: is missing; {ENSURE}"), said
+    assert processes.topics("ensure") == 0
+
+    compacted = ConfigResource(ConfigResourceType.TOPIC, SETTLEMENT_TOPIC, {"cleanup.policy": "compact"})
+    admin(broker.bootstrap, lambda client: client.alter_configs([compacted]))
+    said = processes.refused()
+    # Everything that was set with the topic went with it: each difference has a command of its own.
+    mends = [part.partition("; ")[2] for part in said.partition("as told: ")[2].split(" | ")]
+    assert f"--entity-name {SETTLEMENT_TOPIC} --add-config cleanup.policy=delete" in said
+    for mend in mends:
+        java_tool(mend)
+    assert processes.topics("check") == 0
+    processes.start()
+
+
+# what the settings want | what is said of the payment topic, and how it is mended
+OTHER_SETTINGS = f"""
+BAYSWITCH_KAFKA_PARTITIONS=5  | has 3 partitions and not 5; BAYSWITCH_KAFKA_PARTITIONS=3; or while it is empty: kafka-topics.sh .* --delete --topic {SETTLEMENT_TOPIC} && {ENSURE}
+BAYSWITCH_KAFKA_REPLICATION=3 | partition 0 and 2 more have fewer than 3 copies; kafka-reassign-partitions.sh --bootstrap-server .* --execute
+BAYSWITCH_KAFKA_MIN_IN_SYNC=2 | min.insync.replicas is 1 and not 2; kafka-configs.sh --bootstrap-server .* --entity-name {SETTLEMENT_TOPIC} --add-config min.insync.replicas=2
+"""
+
+
+@pytest.mark.parametrize("row", OTHER_SETTINGS.strip().splitlines(), ids=lambda row: row.partition("=")[0])
+def test_topics_that_promise_less_than_the_settings(row: str, processes: Processes) -> None:
+    assert processes.topics("ensure") == 0
+    change, says = (part.strip() for part in row.split(" | "))
+    name, _, value = change.partition("=")
+    said = processes.refused(**{name: value})
+    assert re.search(f"{re.escape(SETTLEMENT_TOPIC)}: {says}", said), said
+
+
+def test_a_broker_that_is_down_stops_no_start(
+    broker: kafka.Cluster, processes: Processes, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Switch, relay and settler start, payments are made; when the broker is back the events reach it."""
+    assert processes.topics("ensure") == 0
+    node = broker.nodes[0]
+    node.kill()
+    production = {name: environment[name] for name in environment if "KAFKA" in name or "PRODUCTION" in name}
+    store = {"BAYSWITCH_REDIS_URL": environment["BAYSWITCH_REDIS_URL"]}
+    sandbox = Sandbox(tmp_path / "sandbox", production | store, signing=False, apart=True)
+    try:
+        sandbox.start()
+        sandbox.enrol(load_scenario())
+        with payments_in(sandbox) as provider:
+            paid = committed(provider("HKWALLET"), step("hk-mo"))
+        assert [event["uetr"] for event in sandbox.events()] == [paid.uetr]
+        node.start()
+        until(lambda: not sandbox.events(), "the outbox drains")
+        assert [event["uetr"] for event in sandbox.events(broker.bootstrap)] == [paid.uetr]
+    finally:
+        assert not any(sandbox.stop().values())
