@@ -28,6 +28,10 @@ class _Impatient(psycopg.Connection[Any]):
     def wait(self, gen: Generator[Any, Any, _T], *args: Any, **options: Any) -> _T:
         return super().wait(self._until_overdue(gen), *args, **options)
 
+    def __del__(self, *_: object) -> None:
+        """SQLAlchemy drops a connection whose very first questions fail, and does not close it; nobody else has it."""
+        self.close()
+
     def _until_overdue(self, gen: Generator[Any, Any, _T]) -> Generator[Any, Any, _T]:
         """The driver's generator, which is resumed with 0 about every 100 ms while nothing comes."""
         try:

@@ -15,4 +15,3 @@ def test_it_measures_the_steps_and_a_relay_of_its_own() -> None:
         "its CPU",
     ]
     assert all(figure > 0 for figure in found.values())
-    assert found["encode, with headers"] < found["read from the store, notes sealed"] * 10
