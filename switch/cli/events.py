@@ -109,7 +109,7 @@ async def _latest(bootstrap: str, count: int, follow: bool) -> AsyncIterator[Set
     async for record in records(bootstrap, SETTLEMENT_TOPIC, last=count):
         found.append(decode(record.value, record.headers))
         ends[record.partition] = record.offset + 1
-    for fact in sorted(found, key=lambda fact: fact.final_time_ms)[-count:]:
+    for fact in sorted(found, key=lambda fact: (fact.final_time_ms, fact.debtor_agent, fact.sequence))[-count:]:
         yield fact
     if follow:
         async for record in records(bootstrap, SETTLEMENT_TOPIC, follow=True, begins=ends, others=True):

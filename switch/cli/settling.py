@@ -82,7 +82,7 @@ async def _verify(settings: Settings) -> tuple[int, int, list[Finding]]:
 
 
 def rebuild(config: ConfigFile = None, json: Json = False) -> None:
-    """Put back into a store that lost its data what the log and the archive know. Stop switch and settler before.
+    """Put back into a store that lost its data what the log and the archive know. Stop switch, relay and settler before.
 
     Outcomes of payments, positions, use of caps and person limits, sequences, windows, the register. Safe to repeat. What
     ran when the store was lost, and what was answered and not yet published, is gone: `bayswitch reconcile` names it.

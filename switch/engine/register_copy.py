@@ -35,7 +35,10 @@ class RegisterCopy:
             await asyncio.sleep(_LOOK_MS / 1000)
 
     async def look(self) -> None:
-        """Copy the register when it has changed. An empty one is never copied over one that is not."""
+        """Copy the register when it has changed. One that lacks a participant of the copy is not copied over it.
+
+        Nobody leaves a register: it is of a store that was lost, and the copy is what that store gets back.
+        """
         participants = await self._participants.list_participants()
         rates = [
             [provider, debit.name, credit.name, rate.numerator, rate.denominator]
@@ -46,17 +49,26 @@ class RegisterCopy:
         ]
         content = {"participants": [_plain(each) for each in participants], "rates": rates}
         rows = json.dumps(content, sort_keys=True).encode()
-        if participants and rows != self._last:
+        if not participants or rows == self._last:
+            return
+        lacking = {plain["id"] for plain in (await self._copied())["participants"]} - {each.id for each in participants}
+        if not lacking:
             await self._archive.keep_register(rows)
-            self._last = rows
+        else:
+            _LOG.error("the register lacks %s: `bayswitch rebuild` puts back a lost store", ", ".join(sorted(lacking)))
+        self._last = rows  # said once for each change
+
+    async def _copied(self) -> dict[str, Any]:
+        rows = await self._archive.register()
+        content: dict[str, Any] = json.loads(rows) if rows is not None else {"participants": [], "rates": []}
+        return content
 
     async def put_back(self) -> tuple[int, list[str]]:
         """Participants and rates of the copy, into the store. Safe to repeat; what is there already stays.
 
         How many were put back, and the ids of those that are there with other data.
         """
-        rows = await self._archive.register()
-        content: dict[str, Any] = json.loads(rows) if rows is not None else {"participants": [], "rates": []}
+        content = await self._copied()
         differing, there = [], {each.id for each in await self._participants.list_participants()}
         for plain in content["participants"]:
             participant = _participant(plain)
@@ -64,10 +76,10 @@ class RegisterCopy:
                 await self._participants.create_participant(participant, _ACTOR, _WHY)
             except Refused:
                 differing.append(participant.id)
-        if not there:  # in a register that was kept, rates may have changed since
-            for provider, debit, credit, numerator, denominator in content["rates"]:
-                rate, now_ms = Rate(numerator, denominator), self._clock.now_ms()
-                await self._participants.set_rate(provider, Asset[debit], Asset[credit], rate, _ACTOR, _WHY, now_ms)
+        for provider, debit, credit, numerator, denominator in content["rates"]:
+            pair, rate = (Asset[debit], Asset[credit]), Rate(numerator, denominator)
+            if provider not in {quoting for quoting, _ in await self._participants.rates(*pair)}:
+                await self._participants.set_rate(provider, *pair, rate, _ACTOR, _WHY, self._clock.now_ms())
         new = [plain for plain in content["participants"] if plain["id"] not in there]
         return len(new), differing
 

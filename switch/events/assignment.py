@@ -135,6 +135,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             agents[fact.debtor_agent] = None
             self._due[place] = record.offset + 1
 
+    def passed(self, record: Any) -> None:
+        """This record is no event, and need not come again."""
+        place = TopicPartition(record.topic, record.partition)
+        self._agents.setdefault(place, {})
+        self._due[place] = record.offset + 1
+
     async def commit(self) -> None:
         """Tell the broker what is done. What it does not take now, it is told next time: at worst events come again."""
         if not self._due:

@@ -12,7 +12,7 @@ or, with retries:
 Promised: an event comes again until `done` was called for it, also after a kill, and always with the same event_id; events
 of one debtor agent come in the order of their sequence; what memory knows as a repeat is dropped; a number that is left
 out raises GapFound; a record that cannot be read, a log that was cut off or made anew, and a handler that keeps failing
-all stop the consumer with an error and the place: nothing is ever skipped.
+all stop the consumer with an error and the place: nothing is ever skipped unasked.
 
 Not promised: exactly once. Between the effect and the commit a process may die, so the event comes again; the consumer's
 own database must refuse an event_id it has, or answer `seen`. There is no order between debtor agents.
@@ -78,6 +78,7 @@ class SettlementConsumer:
         topic: str = SETTLEMENT_TOPIC,
         seen: Callable[[SettlementFact], Awaitable[bool]] | None = None,
         on_gap: Callable[[GapFound], None] | None = None,
+        on_unreadable: Callable[[CodecError], None] | None = None,
         access: Access | None = None,
     ) -> None:
         """`group`: consumers of one group share the log. `instance`: this process's own lasting name in the group; a
@@ -85,12 +86,15 @@ class SettlementConsumer:
 
         `seen`: whether the consumer's own database has the effect of this event; asked of every event that memory does
         not know. `on_gap`: told of a gap, after which events go on; without it GapFound is raised.
+        `on_unreadable`: told of a record that is no event of this version, after which events go on; without it its
+        CodecError is raised. The switch itself puts such a record into the dead letters.
         """
         self.repeats_total = 0
         self.gaps_total = 0
         self._topic = topic
         self._seen = seen
         self._on_gap = on_gap
+        self._on_unreadable = on_unreadable
         self._options: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
             "group_id": group,
@@ -134,7 +138,7 @@ class SettlementConsumer:
 
         Raises:
             GapFound: numbers are missing before it; asked again, it is raised again.
-            CodecError: a record is not an event of this version; names its place.
+            CodecError: a record is not an event of this version, and there is no `on_unreadable`; names its place.
             SettlementHalted: the log is not the one this group has read; two events claim one number.
             BrokerUnavailable: the broker says so. One that is silent is waited for.
         """
@@ -148,6 +152,9 @@ class SettlementConsumer:
                 await self._fetch()
                 continue
             delivery = self._read(self._queue[0])
+            if delivery is None:
+                self._assignment.passed(self._queue.popleft())
+                continue
             fresh = await self._is_fresh(delivery)
             if delivery._generation != self._assignment.generation:
                 continue  # a rebalance came in between: it may be another's
@@ -174,11 +181,16 @@ class SettlementConsumer:
         except BROKER_ERRORS as error:
             raise BrokerUnavailable(f"topic {self._topic} cannot be read: {said(error)}") from error
 
-    def _read(self, record: Any) -> Delivery:
+    def _read(self, record: Any) -> Delivery | None:
+        """None: no event, and somebody was told."""
         try:
             fact = decode(record.value, record.headers)
         except CodecError as error:
-            raise CodecError(f"{record.topic}/{record.partition}@{record.offset}: {error.path}", error.rule) from None
+            named = CodecError(f"{record.topic}/{record.partition}@{record.offset}: {error.path}", error.rule)
+            if self._on_unreadable is None:
+                raise named from None
+            self._on_unreadable(named)
+            return None
         return Delivery(self, fact, record, self._assignment.generation)
 
     async def _is_fresh(self, delivery: Delivery) -> bool:

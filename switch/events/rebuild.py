@@ -1,4 +1,4 @@
-"""A store made anew from the log: outcomes, positions, limits, sequences, windows, headroom.
+"""A store made anew from the log: outcomes, positions, limits, sequences, windows, headroom; and what the archive lacks.
 
 What the log has is put back; what it does not have is gone: payments that ran when the store was lost, and those that
 were answered and not yet published. The rails know those; `bayswitch reconcile` names them.
@@ -38,12 +38,16 @@ async def rebuild(
     Run it while no switch pays and no settler runs. Raises:
         SettlementHalted: a sealed window is not what the log says (nothing of settlement was put back), or the topic
             has forgotten its beginning and no archive has it.
+        ArchiveConflict: the archive has another event in the place of one of the log, so it is of another log.
         BrokerUnavailable, ArchiveUnavailable, StoreUnavailable: begin again.
     """
     restored = 0
 
     async def put_back(folded: Folded) -> None:
         nonlocal restored
+        if archive is not None and folded.accepted:
+            # Published and not archived yet: the settler will go on behind it, and old ones come back without a record.
+            await archive.keep(folded.accepted)
         restored += await payments.restore([each.fact for each in folded.accepted])
         chunk = folded.chunk
         await settlements.credit(chunk.partition, chunk.to_offset, folded.credits)

@@ -182,7 +182,8 @@ class SettlementStore(Protocol):
         """Into an empty settlement: every window there ever was, with its figures, and how far the log is read.
 
         `moves`: arrangement -> sequence of its last announcement; `agents`: arrangement -> settlement agent. Confirmed
-        obligations are written down to be carried again. False: something is there already, nothing was done.
+        obligations are written down to be carried again. Positions count on from above what was published. Windows that
+        were opened anew and never cut give way to a log that has cuts. False: something else is there, nothing was done.
         """
         ...
 

@@ -200,6 +200,7 @@ class Settlements(Windows):
             _flat(moves),
             transfers,
             [_flat(window_fields(window)) for window in windows],
+            str(_version(progress, len(transfers))),
         )
         return bool(await self._server.run(RESTORE, names, (pack(content),)))
 
@@ -212,6 +213,13 @@ def _gap(name: bytes) -> tuple[str, int]:
 def _flat(fields: Mapping[Any, Any]) -> list[str | bytes]:
     """Numbers as text: what Lua unpacks as a number it would write back as a double."""
     return [part if isinstance(part, bytes) else str(part) for pair in fields.items() for part in pair]
+
+
+def _version(progress: Progress, transfers: int) -> int:
+    """What positions go on counting from: not below what consumers have seen. Each event and transfer is one change at
+    most; twice that leaves room for changes that nobody announced, and grows faster than what is counted on top of it.
+    """
+    return 2 * (sum(progress.sequences.values()) + transfers) + 1
 
 
 def _totals(windows: Sequence[Window], agents: Mapping[str, str]) -> tuple[dict[str, int], list[tuple[str, str, str]]]:

@@ -35,12 +35,13 @@ quote  get  payments  watch  check-route  positions  events tail  recover  reaso
 config show  rail list  rail payments  participants get  participants list
 windows arrangements  windows list  windows get  windows watch  windows statement
 windows verify  windows gaps  status
+topics check  dlq list
 """
 OTHERS = """
 demo  serve  pay  config check  rail serve  rail fault
 participants create  participants suspend  participants resume  participants set-cap  participants set-rate
 windows cut  windows close  windows confirm  windows default  windows excuse
-settler  rebuild
+settler  rebuild  relay  topics ensure  dlq replay  dlq discard
 """
 
 

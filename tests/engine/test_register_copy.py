@@ -56,3 +56,32 @@ async def test_what_is_there_stays_and_is_named() -> None:
     assert kept.name == "another"
     with pytest.raises(Refused):
         await other.create_participant(ALFA, "OPERATOR", "joins")
+
+
+async def test_the_register_of_a_lost_store_is_not_copied_over_what_it_gets_back() -> None:
+    """Somebody enters one participant by hand before the store is made anew: the copy must still have the others."""
+    archive, register = FakeArchive(), await filled()
+    await RegisterCopy(register, archive, FakeClock()).look()
+    new = FakeStore(FakeClock())
+    await new.create_participant(FX, "OPERATOR", "joins")
+    copy = RegisterCopy(new, archive, FakeClock())
+    await copy.look()
+    assert archive.calls["keep_register"] == 1
+    assert await copy.put_back() == (1, [])
+    assert await new.list_participants() == await register.list_participants()
+    await new.create_participant(ALFA._replace(id="BRAVO"), "OPERATOR", "joins")
+    await copy.look()
+    assert archive.calls["keep_register"] == 2
+
+
+async def test_rates_come_back_although_it_ended_between_participants_and_rates() -> None:
+    """And one that was set since stays."""
+    archive, register = FakeArchive(), await filled()
+    await register.set_rate("FXBANK", Asset.CNY, Asset.HKD, Rate(1094, 1000), "OPERATOR", "market", 3)
+    await RegisterCopy(register, archive, FakeClock()).look()
+    half = FakeStore(FakeClock())
+    await half.create_participant(FX, "rebuild", "put back")
+    await half.set_rate("FXBANK", Asset.CNY, Asset.HKD, Rate(1100, 1000), "OPERATOR", "market", 4)
+    assert await RegisterCopy(half, archive, FakeClock()).put_back() == (1, [])
+    assert await half.rates(Asset.HKD, Asset.CNY) == [("FXBANK", Rate(912, 1000))]
+    assert await half.rates(Asset.CNY, Asset.HKD) == [("FXBANK", Rate(1100, 1000))]

@@ -216,6 +216,20 @@ async def test_what_is_no_event_is_named_with_its_place(log: Log) -> None:
                 await anext(member)
 
 
+async def test_who_asks_for_it_is_told_of_what_is_no_event_and_goes_on(log: Log) -> None:
+    await log.put(_facts(1, 1, ["ALFA"]))
+    await log.writer.write([(b"ALFA", b"{}", headers(fact("ALFA", 2)))])
+    await log.put(_facts(2, 2, ["ALFA"]))
+    told: list[CodecError] = []
+    async with log.member(on_unreadable=told.append) as member:
+        assert [delivery.sequence for delivery in await _take(member, 2)] == [1, 2]
+    assert len(told) == 1
+    async with log.member(on_unreadable=told.append) as member:
+        await log.put(_facts(3, 3, ["ALFA"]))
+        assert [delivery.sequence for delivery in await _take(member, 1)] == [3]
+    assert len(told) == 1, "it was passed for good"
+
+
 async def test_a_log_made_anew_under_the_group_is_said(log: Log) -> None:
     await log.put(_facts(1, 5, ["ALFA"]))
     async with log.member() as member:

@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc.aio
 
-from loadtest.drill import Drill
+from loadtest.drill import FAULTS, Drill
 from loadtest.provider import Load
 from switch.archive import open_archive
 from switch.cli.sandbox import load_scenario
@@ -23,6 +23,7 @@ __all__ = ["PARTICIPANTS", "Rehearsal", "seeded"]
 
 PARTICIPANTS = [row["id"] for row in load_scenario()["participant"]]
 RETENTION_MS = 2_000  # payments leave the store while the test runs
+FAULTS_PER_MILLE = 1  # of each kind
 ROUND_SECONDS = (0.5, 2.0)  # between two rounds of the operator
 ROUND_SECONDS_MAX = 30
 COMMAND_SECONDS_MAX = 60
@@ -56,9 +57,18 @@ class Rehearsal(Drill):
         """All parts run, and participants are entered; all end."""
         try:
             await self._start()
+            await self._fewer_faults()
             yield
         finally:
             await asyncio.to_thread(self._stop)
+
+    async def _fewer_faults(self) -> None:
+        """A few callers would all wait for silent rails, and nothing would run when something is killed."""
+        for rail in self.sandbox.rails:
+            await asyncio.to_thread(self.sandbox.control, rail, "clear")
+            for kind in FAULTS:
+                wanted = {"fault": kind, "per_mille": FAULTS_PER_MILLE, "seed": self._seed}
+                await asyncio.to_thread(lambda rail=rail, wanted=wanted: self.sandbox.control(rail, "fault", **wanted))
 
     @asynccontextmanager
     async def operating(self) -> AsyncIterator[asyncio.Task[None]]:

@@ -22,6 +22,7 @@ from bayswitch.v1 import payment_pb2, payment_pb2_grpc
 from loadtest.audit import audit
 from loadtest.provider import STEPS, Load
 from loadtest.settlement_audit import audit_settlement
+from switch.cli.demo import request_of
 from switch.cli.sandbox import OPERATOR
 from switch.domain.settlement import SettlementFact
 from switch.events import tail
@@ -30,7 +31,7 @@ from tests.system.drills import PARTICIPANTS, Rehearsal, seeded
 from tests.system.support import STATE, Trouble, committed, payments_in, step
 from tests.waiting import eventually
 
-CALLERS = 6
+CALLERS = 8
 ANSWERS_BEFORE = 150  # before anything is killed
 ANSWERS_AFTER = 60
 APART_SECONDS = (0.2, 0.6)  # between the deaths of settler, relay and store
@@ -40,7 +41,7 @@ AGAIN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED")
 FINAL_SECONDS_MAX = 15  # a restart of everything included
 FINAL = ("COMMITTED", "ABORTED")
 QUOTE_GONE = ("QUOTE_UNKNOWN", "QUOTE_EXPIRED")
-OTHER_PAYER, OTHER_STEP = "MOWALLET", "mo-hk"  # who tries the UETRs of everybody
+STRANGER = STEPS[0]  # what tries the UETRs of everybody; needs no quote
 PERSON = "HKID:G123456(A)"
 PERSON_PAYS, PERSON_WANTS, PERSON_LEFT_MINOR = "HKD_6000.00", "HKD_5000.00", 400_000
 
@@ -113,11 +114,8 @@ async def test_a_lost_store_is_made_anew_from_the_log(tmp_path: Path) -> None:
             )
             await eventually(lambda: _retired(place), "payments leave the store")
             for name in ("settler", "relay"):
-                print("DBG", time.monotonic(), name, len(load.told), len(load.asked), place.store.command("XLEN", "outbox:{s0}"))
                 await place.kill(name)
-                print("DBG", time.monotonic(), name, len(load.told), len(load.asked), place.store.command("XLEN", "outbox:{s0}"))
                 await asyncio.sleep(dice.uniform(*APART_SECONDS))
-                print("DBG", time.monotonic(), name, len(load.told), len(load.asked), place.store.command("XLEN", "outbox:{s0}"))
             place.store.kill()
         await load.break_off()
         await place.kill("switch")
@@ -230,9 +228,9 @@ def _reuse_is_refused(
             other.remark = "something else"
             refused = payer.trouble(payer.payments.SubmitPayment, other)
             assert (refused.reason, refused.field) == ("REQUEST_MISMATCH", "remark"), uetr
-            fresh = provider(OTHER_PAYER).request(step(OTHER_STEP))
+            stranger, fresh = provider(STRANGER["as"]), request_of(STRANGER)
             fresh.uetr = uetr
-            taken = provider(OTHER_PAYER).trouble(payer.payments.SubmitPayment, fresh)
+            taken = stranger.trouble(stranger.payments.SubmitPayment, fresh)
             assert taken.reason == "UETR_REUSED", uetr
 
 
