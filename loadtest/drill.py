@@ -41,6 +41,8 @@ CALLERS: Final = 8
 PAUSE_SECONDS: Final = (1.0, 6.0)  # between two blows
 DOWN_SECONDS: Final = (0.0, 2.0)  # until what was hit is started again
 STOPPED_SECONDS: Final = (0.5, 8.0)  # a process that is there and says nothing
+LONG_STOP_SECONDS: Final = 60  # of one broker, once, in the middle of a campaign that is long enough
+LONG_STOP_FROM_SECONDS: Final = 300
 WINDOW_SECONDS: Final = (5.0, 15.0)  # between two cuts
 QUIET_SECONDS_MAX: Final = 120  # after the load, everything must be settled by then
 START_ATTEMPTS: Final = 5
@@ -133,11 +135,17 @@ class Drill:
             "store killed": self._kill_store,
             "broker killed": self._kill_broker,
             "broker stopped": lambda: self._stopped(self._dice.choice(self._kafka.nodes)),
+            "every broker stopped": self._stop_brokers,
             "store stopped": lambda: self._stopped(self._valkey),
             "settler and switch killed": self._kill_both,
         }
+        middle = until - self._seconds / 2 if self._seconds >= LONG_STOP_FROM_SECONDS else until
         while time.monotonic() < until:
             await asyncio.sleep(self._dice.uniform(*PAUSE_SECONDS))
+            if time.monotonic() > middle:
+                middle = until
+                await self._stopped(self._dice.choice(self._kafka.nodes), LONG_STOP_SECONDS)
+                self.figures.blows[f"broker stopped for {LONG_STOP_SECONDS} s"] += 1
             name = self._dice.choice(sorted(blows))
             await blows[name]()
             self.figures.blows[name] += 1
@@ -174,10 +182,17 @@ class Drill:
         deadline = time.monotonic() + kafka.READY_SECONDS_MAX
         await asyncio.to_thread(node.await_ready, len(self._kafka.nodes), deadline)
 
-    async def _stopped(self, part: Any) -> None:
+    async def _stop_brokers(self) -> None:
+        for node in self._kafka.nodes[1:]:
+            node.pause()
+        await self._stopped(self._kafka.nodes[0])
+        for node in self._kafka.nodes[1:]:
+            node.resume()
+
+    async def _stopped(self, part: Any, seconds: float = 0) -> None:
         """SIGSTOP for a while: worse than a kill, for its connections stay."""
         part.pause()
-        await asyncio.sleep(self._dice.uniform(*STOPPED_SECONDS))
+        await asyncio.sleep(seconds or self._dice.uniform(*STOPPED_SECONDS))
         part.resume()
 
     @staticmethod
