@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from switch import app
+from switch import rules as switch_rules
 from switch.app import Switch, check, connect_rails, identity_hash, serve
 from switch.errors import ConfigError
 from switch.settings import Settings, load_settings
@@ -148,7 +149,7 @@ def test_rules_are_reloaded_as_a_whole_or_not_at_all(tmp_path: Path, caplog: pyt
     rules.mkdir()
     switch = Switch(settings_of(tmp_path, rules_dir=rules))
     before = dict(switch._fees)
-    shipped = (Path(app.__file__).parent / "rules" / "fees.toml").read_text("utf-8")
+    shipped = (Path(switch_rules.__file__).parent / "fees.toml").read_text("utf-8")
     (rules / "fees.toml").write_text(shipped + "\nnope = 1\n", "utf-8")
     switch.reload_rules()
     assert "rules not reloaded: fees.toml" in caplog.text

@@ -97,11 +97,7 @@ def part_of(module: str) -> str:
     """switch.domain.money -> domain; adapters.<rail>.codec -> rail; the contract -> bayswitch.v1."""
     top, *rest = module.split(".")
     if top == "switch":
-        return (
-            {"__main__": "cli", "__version__": "limits", "app_settlement": "app"}.get(rest[0], rest[0])
-            if rest
-            else "limits"
-        )
+        return {"__main__": "cli", "__version__": "limits"}.get(rest[0], rest[0]) if rest else "limits"
     if top == "adapters" and rest:
         return (
             f"adapters.{rest[0]}"

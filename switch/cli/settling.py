@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from switch.app import SystemClock, check, connect_archive, run, run_works
-from switch.app_settlement import Settling
+from switch.app.settlement import Settling
 from switch.cli.options import ConfigFile, Json, settings_of
 from switch.cli.output import error_line, print_json, say, table
 from switch.cli.stores import broker_of, opened_books, opened_store

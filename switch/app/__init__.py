@@ -18,7 +18,7 @@ from adapters import RAILS
 from adapters.kit.keys import load_or_make
 from adapters.kit.module import RailOptions
 from switch.api import ApiParts, Server, ServerOptions, check_identity
-from switch.app_settlement import Settling, Work
+from switch.app.settlement import Settling, Work
 from switch.archive import SqlArchive, open_archive
 from switch.domain.corridor import Fee
 from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch

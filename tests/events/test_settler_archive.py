@@ -1,0 +1,195 @@
+"""The archive is a real PostgreSQL that stands still and dies: settlement waits at its place, and payments do not notice."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local import kafka
+from deploy.local.postgres import Postgres
+from deploy.local.valkey import Valkey
+from loadtest.settlement_audit import audit_settlement
+from switch.archive import open_archive
+from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
+from switch.domain.settlement import SettlementFact
+from switch.events.settler import Settler
+from switch.ports import Archive
+from switch.rules import load_rules
+from tests.events.settling import PARTITIONS, Place, load, open_place, settling
+from tests.store.builders import join
+from tests.system.support import STATE, committed, payments_in, step, until
+from tests.waiting import eventually
+
+CALL_MS = 500  # a database that says nothing is given up after this
+EVENTS_OF_EACH = 60
+PARTS = 6  # of the stream: the database is hit before each but the first
+READ_COUNT = 1_000
+
+
+@pytest.fixture
+async def place(kafka_bootstrap: str, valkey_url: str, own_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Place]:
+    """A settler's place whose archive is the real one."""
+    archive = open_archive(own_postgres.url, tmp_path, call_ms=CALL_MS)
+    try:
+        async with open_place(kafka_bootstrap, valkey_url, tmp_path) as made:
+            made.archive = archive  # type: ignore[assignment]
+            await join(made.store, "FXBANK")
+            yield made
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            own_postgres.resume()
+        await archive.close()
+
+
+async def kept(archive: Archive) -> list[SettlementFact]:
+    """Everything in the archive, in the order of the log."""
+    found: list[SettlementFact] = []
+    for partition in range(PARTITIONS):
+        found += [each.fact for each in await archive.read(partition, 0, READ_COUNT)]
+    return found
+
+
+async def applied(place: Place) -> int:
+    """How far the log is settled: records, over all partitions."""
+    return sum((await place.store.settlements.progress()).offsets.values())
+
+
+async def check(place: Place, facts: list[SettlementFact]) -> None:
+    """Each event once: in the archive, in the positions, in the windows, in the headroom."""
+    archived = await kept(place.archive)
+    assert len(archived) == len(facts)
+    assert set(archived) == set(facts)
+    sums: dict[object, int] = {}
+    for fact in facts:
+        for entry in fact.entries:
+            whose = entry.participant, entry.asset
+            sums[whose] = sums.get(whose, 0) + entry.amount_minor
+    assert {whose: total for whose, total in (await place.store.settlements.totals()).items() if total} == sums
+    used = {(row.participant, row.asset): row.used_minor for row in await place.store.payments.positions()}
+    for entry in (entry for fact in facts for entry in fact.entries if entry.participant == "FXBANK"):
+        if entry.amount_minor < 0:
+            credits = [other for fact in facts for other in fact.entries if other[:2] == entry[:2] and other[2] < 0]
+            assert used[entry.participant, entry.asset] == sum(other.amount_minor for other in credits)
+            break
+    assert {window.state.name for window in await place.close_windows(1)} == {"CLOSED"}, "two books say the same"
+
+
+async def waits(place: Place, settler: Settler) -> None:
+    """The trouble is shown, and nothing is settled any more."""
+    await eventually(lambda: settler.trouble.failing, "the trouble is shown")
+    assert "ArchiveUnavailable" in settler.trouble.last_error
+    assert await applied(place) < sum((await place.ends()).values())
+
+
+@pytest.mark.parametrize("how", ["silent", "killed"])
+async def test_settlement_stops_at_its_place_and_goes_on(place: Place, own_postgres: Postgres, how: str) -> None:
+    facts = load(10)
+    async with settling(place) as settler:
+        await place.publish(facts[:40])
+        await place.settled()
+        await asyncio.to_thread(own_postgres.pause if how == "silent" else own_postgres.kill)
+        await place.publish(facts[40:])
+        await waits(place, settler)
+        assert await applied(place) == 40, "not one event is settled that is not archived"
+        await asyncio.to_thread(own_postgres.resume if how == "silent" else own_postgres.start)
+        await place.settled()
+        await eventually(lambda: not settler.trouble.failing, "it is over")
+        await check(place, facts)
+
+
+async def test_killed_again_and_again_under_a_stream(place: Place, own_postgres: Postgres) -> None:
+    """At random moments of keeping, applying and committing; every event counts once."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    facts = load(EVENTS_OF_EACH)
+    size = len(facts) // PARTS
+    async with settling(place) as settler:
+        for part in range(PARTS):
+            publishing = asyncio.create_task(place.publish(facts[part * size : (part + 1) * size]))
+            if part:
+                await asyncio.sleep(dice.uniform(0.0, 0.1))
+                await asyncio.to_thread(own_postgres.kill)
+                await publishing
+                await asyncio.to_thread(own_postgres.start)
+            await publishing
+        await place.settled()
+        assert settler.trouble.last_error, "a kill was felt"
+        await check(place, facts)
+
+
+# --- the switch ------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[kafka.Cluster]:
+    if missing := kafka.missing():
+        pytest.fail(f"a real Kafka is needed: {missing}")
+    with kafka.cluster(folder=tmp_path / "kafka") as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, broker: kafka.Cluster, own_valkey: Valkey, own_postgres: Postgres) -> Iterator[Sandbox]:
+    """Over its own servers, the settler within the switch."""
+    environment = {
+        "BAYSWITCH_ARCHIVE_URL": own_postgres.url,
+        "BAYSWITCH_KAFKA_BOOTSTRAP": broker.bootstrap,
+        "BAYSWITCH_REDIS_URL": own_valkey.url,
+        "BAYSWITCH_RETENTION_MS": "1000",
+    }
+    running = Sandbox(tmp_path / "sandbox", environment, signing=False)
+    try:
+        running.start()
+        running.enrol(load_scenario())
+        yield running
+    finally:
+        assert not any(running.stop().values())
+
+
+async def test_payments_go_on_without_the_archive(sandbox: Sandbox, own_postgres: Postgres, broker: kafka.Cluster) -> None:
+    """Down while payments are made, and down while the switch is started; afterwards everything is settled."""
+
+    def pay(count: int) -> list[str]:
+        with payments_in(sandbox) as provider:
+            of = step("hk-mo", "debit=HKD_10.00")
+            return [committed(provider(of["as"]), of).uetr for _ in range(count)]
+
+    async def archived() -> int:
+        archive = open_archive(own_postgres.url, sandbox.data_dir)
+        try:
+            return sum([len(await archive.read(each, 0, READ_COUNT)) for each in await archive.partitions()])
+        finally:
+            await archive.close()
+
+    paid = await asyncio.to_thread(pay, 3)
+    await eventually(lambda: _is(archived(), 3), "settled")
+    await asyncio.to_thread(own_postgres.kill)
+    paid += await asyncio.to_thread(pay, 5)
+    assert sandbox.switch is not None
+    assert await asyncio.to_thread(sandbox.switch.stop) == 0
+    await asyncio.to_thread(sandbox.start_switch)
+    paid += await asyncio.to_thread(pay, 5)
+    await asyncio.to_thread(own_postgres.start)
+    await eventually(lambda: _is(archived(), len(paid)), "all of it is settled, once")
+    assert await asyncio.to_thread(_found, sandbox, paid), "those that have left the store, too"
+    archive = open_archive(own_postgres.url, sandbox.data_dir)
+    try:
+        rules = load_rules(sandbox.directory / "rules").arrangements.values()
+        names = [row["id"] for row in load_scenario()["participant"]]
+        settled = await audit_settlement(sandbox.address, OPERATOR, names, broker.bootstrap, archive, rules)
+    finally:
+        await archive.close()
+    assert settled.clean, settled
+
+
+async def _is(found: "asyncio.Future[int] | object", wanted: int) -> bool:
+    return bool(await found == wanted)  # type: ignore[misc]
+
+
+def _found(sandbox: Sandbox, uetrs: list[str]) -> bool:
+    with payments_in(sandbox) as provider:
+        payer = provider("HKWALLET")
+        until(lambda: {STATE[payer.get(uetr).state] for uetr in uetrs} == {"COMMITTED"}, "every payment can be seen")
+    return True
