@@ -220,7 +220,7 @@ class Drill:
         async with grpc.aio.insecure_channel(self.sandbox.address) as channel:
             stub = settlement_pb2_grpc.SettlementServiceStub(channel)
             options: dict[str, Any] = {"timeout": 10, "metadata": (("x-bayswitch-participant", OPERATOR),)}
-            listed = await stub.ListWindows(settlement_pb2.ListWindowsRequest(page_size=100), **options)
+            listed = await stub.ListWindows(settlement_pb2.ListWindowsRequest(page_size=500), **options)
             for each in sorted(listed.windows, key=lambda window: window.number):
                 if each.state == settlement_pb2.WINDOW_STATE_OPEN and cut:
                     request = settlement_pb2.CutWindowRequest(window_id=each.window_id)

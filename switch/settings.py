@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     production: bool = False  # topics are never made by the way, and must be what these settings say, or nothing starts
     run_relay: bool = True  # False: `bayswitch relay` does it, in a process of its own
     run_settler: bool = True  # False: `bayswitch settler` does it
+    # A settler's own name, the same after a restart: killed and started again it goes on at once, not after 10 seconds.
+    settler_instance: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,200}$")
 
     # --- the archive
     archive_url: SecretStr = SecretStr("")  # empty: a SQLite file in data_dir; else postgresql+psycopg://…

@@ -342,11 +342,15 @@ def unfetched(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     _LOG.error("%s: %s", context["message"], anatomy(error) if error is not None else "")
 
 
-async def run_works(works: Sequence[Work]) -> None:
-    """Run background work, each kept running, until SIGTERM or SIGINT: a relay or a settler in a process of its own."""
+async def run_works(works: Sequence[Work], on_ready: Callable[[], None] = lambda: None) -> None:
+    """Run background work, each kept running, until SIGTERM or SIGINT: a relay or a settler in a process of its own.
+
+    `on_ready` is called once signals are heard: who is told that it runs may end it at once.
+    """
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    on_ready()
     tasks = [loop.create_task(_kept_running(what, work)) for what, work in works]
     try:
         await stopping.wait()

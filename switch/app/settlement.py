@@ -100,7 +100,10 @@ class Settling:
         bootstrap, create = self._settings.kafka_bootstrap, not self._settings.production
         letters = DeadLetters(bootstrap, self._topics.dlq, create=create)
         arrangements = list(self._rules.arrangements.values())
-        return Settler(bootstrap, self._store.settlements, self._archive, arrangements, letters, self._clock)
+        instance = self._settings.settler_instance or None
+        return Settler(
+            bootstrap, self._store.settlements, self._archive, arrangements, letters, self._clock, instance=instance
+        )
 
     def _writer(self, spec: TopicSpec) -> TopicWriter:
         return TopicWriter(self._settings.kafka_bootstrap, spec, create=not self._settings.production)

@@ -44,11 +44,11 @@ async def _relay(settings: Settings, until_empty: bool, json: bool) -> None:
             "kafka": bootstrap,
             "topic": topic.name,
         }
-        _say(ready, json)
         if until_empty:
+            _say(ready, json)
             await _until_empty(relay, store)
         else:
-            await run_works([("the relay", relay.run)])
+            await run_works([("the relay", relay.run)], lambda: _say(ready, json))
         _say({"published": relay.published_total, "last_error": relay.last_error}, json)
 
 

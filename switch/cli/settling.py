@@ -44,11 +44,8 @@ async def _settler(settings: Settings, json: bool) -> None:
             "kafka": settings.kafka_bootstrap,
             "store": store.durability.server,
         }
-        print(
-            json_module.dumps(ready) if json else "  ".join(f"{key} {value}" for key, value in ready.items()),
-            flush=True,
-        )
-        await run_works(settling.settling())
+        line = json_module.dumps(ready) if json else "  ".join(f"{key} {value}" for key, value in ready.items())
+        await run_works(settling.settling(), lambda: print(line, flush=True))
 
 
 def verify(config: ConfigFile = None, json: Json = False) -> None:

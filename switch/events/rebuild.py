@@ -4,15 +4,15 @@ What the log has is put back; what it does not have is gone: payments that ran w
 were answered and not yet published. The rails know those; `bayswitch reconcile` names them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from switch.domain.settlement import Arrangement
+from switch.domain.settlement import Arrangement, Window
 from switch.errors import SettlementHalted
 from switch.events.fold import Folded
 from switch.events.log import KafkaLog
 from switch.events.replay import Finding, Replayed, latest_windows, replay, verify
-from switch.ports import Archive, PaymentStore, SettlementStore
+from switch.ports import Archive, PaymentStore, SettlementStore, WindowKey
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -36,8 +36,8 @@ async def rebuild(
     """Put everything of the log into the store. Safe to repeat, and after a crash half-way: what is there is left alone.
 
     Run it while no switch pays and no settler runs. Raises:
-        SettlementHalted: a sealed window is not what the log says (nothing of settlement was put back), or the topic
-            has forgotten its beginning and no archive has it.
+        SettlementHalted: a sealed window is not what the log says, or is another in the store, which was settled anew
+            before (nothing of settlement was put back); or the topic has forgotten its beginning and no archive has it.
         ArchiveConflict: the archive has another event in the place of one of the log, so it is of another log.
         BrokerUnavailable, ArchiveUnavailable, StoreUnavailable: begin again.
     """
@@ -60,7 +60,21 @@ async def rebuild(
     sequences = {each.window.arrangement_id: each.sequence for each in moves}
     agents = {each.id: each.settlement_agent for each in arrangements}
     anew = await settlements.restore(replayed.progress, replayed.windows, sequences, agents)
+    if not anew:
+        await _must_agree(settlements, announced)
     return Rebuilt(restored, replayed, anew, await settlements.move())
+
+
+async def _must_agree(settlements: SettlementStore, announced: Mapping[WindowKey, Window]) -> None:
+    """The last sealed window of each arrangement is in the store as announced; by the chain, so are all before it."""
+    last = {arrangement_id: window for (arrangement_id, _), window in sorted(announced.items()) if window.seal}
+    for window in last.values():
+        kept = await settlements.window(window.arrangement_id, window.number)
+        if kept is None or kept.seal != window.seal:
+            raise SettlementHalted(
+                f"window {window.id} of the topic is another in the store, which was settled anew before this rebuild: "
+                "empty the store and begin again"
+            )
 
 
 def _said(finding: Finding) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from switch.domain.settlement import Window
-from switch.errors import ArchiveConflict
+from switch.errors import ArchiveConflict, SettlementHalted
 from switch.events.rebuild import Rebuilt, rebuild
 from tests.events.settling import Place, load, open_own_store, open_place, settling
 from tests.events.test_replay import NothingToRestore
@@ -90,6 +90,20 @@ async def test_a_settler_that_began_anew_gives_way(place: Place, valkey_url: str
     used = {(row.participant, row.asset): row.used_minor for row in await place.store.payments.positions()}
     credits = {whose: total for whose, total in totals.items() if whose[0] == "GATEWAY"}
     assert {whose: used[whose] for whose in credits} == credits, "headroom is given back once"
+
+
+async def test_windows_that_were_cut_anew_are_not_mistaken_for_the_announced(
+    place: Place, valkey_url: str, tmp_path: Path
+) -> None:
+    """They may be known already: somebody has to look."""
+    await lose(place, valkey_url, tmp_path)
+    async with settling(place):
+        await place.settled()
+        await place.settlement().cut("hkd.1", "OPERATOR")
+    before = await place.windows()
+    with pytest.raises(SettlementHalted, match="hkd.1 of the topic is another in the store.*empty the store"):
+        await made_anew(place)
+    assert await place.windows() == before
 
 
 async def test_a_log_without_cuts_takes_nothing_away(kafka_bootstrap: str, valkey_url: str, tmp_path: Path) -> None:

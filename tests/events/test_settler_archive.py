@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from switch.ports import Archive
 from switch.rules import load_rules
 from tests.events.settling import PARTITIONS, Place, load, open_place, settling
 from tests.store.builders import join
-from tests.system.support import STATE, committed, payments_in, step, until
+from tests.system.support import STATE, committed, payments_in, step
 from tests.waiting import eventually
 
 CALL_MS = 500  # a database that says nothing is given up after this
@@ -148,48 +148,44 @@ def sandbox(tmp_path: Path, broker: kafka.Cluster, own_valkey: Valkey, own_postg
         assert not any(running.stop().values())
 
 
-async def test_payments_go_on_without_the_archive(sandbox: Sandbox, own_postgres: Postgres, broker: kafka.Cluster) -> None:
-    """Down while payments are made, and down while the switch is started; afterwards everything is settled."""
-
-    def pay(count: int) -> list[str]:
-        with payments_in(sandbox) as provider:
-            of = step("hk-mo", "debit=HKD_10.00")
-            return [committed(provider(of["as"]), of).uetr for _ in range(count)]
-
-    async def archived() -> int:
-        archive = open_archive(own_postgres.url, sandbox.data_dir)
-        try:
-            return sum([len(await archive.read(each, 0, READ_COUNT)) for each in await archive.partitions()])
-        finally:
-            await archive.close()
-
-    paid = await asyncio.to_thread(pay, 3)
-    await eventually(lambda: _is(archived(), 3), "settled")
+async def test_payments_go_on_without_the_archive(
+    sandbox: Sandbox, own_postgres: Postgres, broker: kafka.Cluster
+) -> None:
+    """Down while payments are made, and down while the switch is started; afterwards everything is settled, once."""
+    paid = await asyncio.to_thread(pay, sandbox, 3)
+    await eventually(lambda: settled(sandbox, own_postgres, broker, 3), "settled")
     await asyncio.to_thread(own_postgres.kill)
-    paid += await asyncio.to_thread(pay, 5)
+    paid += await asyncio.to_thread(pay, sandbox, 5)
     assert sandbox.switch is not None
     assert await asyncio.to_thread(sandbox.switch.stop) == 0
     await asyncio.to_thread(sandbox.start_switch)
-    paid += await asyncio.to_thread(pay, 5)
+    paid += await asyncio.to_thread(pay, sandbox, 5)
     await asyncio.to_thread(own_postgres.start)
-    await eventually(lambda: _is(archived(), len(paid)), "all of it is settled, once")
-    assert await asyncio.to_thread(_found, sandbox, paid), "those that have left the store, too"
-    archive = open_archive(own_postgres.url, sandbox.data_dir)
+    await eventually(lambda: settled(sandbox, own_postgres, broker, len(paid)), "settled, too")
+    await asyncio.to_thread(all_seen, sandbox, paid)
+
+
+def pay(sandbox: Sandbox, count: int) -> list[str]:
+    """UETRs of so many new payments, all committed."""
+    with payments_in(sandbox) as provider:
+        of = step("hk-mo", "debit=HKD_10.00")
+        return [committed(provider(of["as"]), of).uetr for _ in range(count)]
+
+
+def all_seen(sandbox: Sandbox, uetrs: Sequence[str]) -> None:
+    """Those that have left the store, too."""
+    with payments_in(sandbox) as provider:
+        payer = provider(step("hk-mo")["as"])
+        assert {STATE[payer.get(uetr).state] for uetr in uetrs} == {"COMMITTED"}
+
+
+async def settled(sandbox: Sandbox, server: Postgres, broker: kafka.Cluster, count: int) -> bool:
+    """So many payments are in records, topic, archive, windows and positions, and all say the same."""
+    archive = open_archive(server.url, sandbox.data_dir)
     try:
         rules = load_rules(sandbox.directory / "rules").arrangements.values()
         names = [row["id"] for row in load_scenario()["participant"]]
-        settled = await audit_settlement(sandbox.address, OPERATOR, names, broker.bootstrap, archive, rules)
+        found = await audit_settlement(sandbox.address, OPERATOR, names, broker.bootstrap, archive, rules)
     finally:
         await archive.close()
-    assert settled.clean, settled
-
-
-async def _is(found: "asyncio.Future[int] | object", wanted: int) -> bool:
-    return bool(await found == wanted)  # type: ignore[misc]
-
-
-def _found(sandbox: Sandbox, uetrs: list[str]) -> bool:
-    with payments_in(sandbox) as provider:
-        payer = provider("HKWALLET")
-        until(lambda: {STATE[payer.get(uetr).state] for uetr in uetrs} == {"COMMITTED"}, "every payment can be seen")
-    return True
+    return found.clean and found.archived == count

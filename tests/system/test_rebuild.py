@@ -245,6 +245,7 @@ def _the_person_is_still_counted(place: Rehearsal) -> None:
 async def _all_agree(place: Rehearsal, answers: Mapping[str, str], lost: set[str]) -> None:
     """Records, positions, topic, archive, windows and the rails' books; only what is lost is at a rail and not with us."""
     sandbox = place.sandbox
+    await place.stand_still()
     found = await audit(sandbox.address, OPERATOR, PARTICIPANTS, sandbox.controls, answers)
     print(found)
     others = [problem for problem in found.problems if not _of_the_lost(problem, lost)]
