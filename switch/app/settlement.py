@@ -8,7 +8,7 @@ from switch.domain.settlement import SettlementFact
 from switch.engine import Settlement, WindowSchedule
 from switch.engine.register_copy import RegisterCopy
 from switch.engine.retention import Retention
-from switch.errors import BrokerUnavailable
+from switch.errors import BrokerUnavailable, ConfigError
 from switch.events import KafkaSink, Relay, TopicSpec, require_topics, topics_of
 from switch.events.announcer import Announcer
 from switch.events.dead_letters import DeadLetters
@@ -53,7 +53,8 @@ class Settling:
         return self._store.notes.open(fact.uetr, fact.note).instruction.end_to_end_id
 
     async def check_topics(self) -> None:
-        """In production: refuse to start on topics that are not as the settings say. Elsewhere make what is missing.
+        """In production: refuse to start on topics that are not as the settings say, and on a store that lost its data.
+        Elsewhere make the topics that are missing.
 
         A broker that does not answer stops nothing: payments do not need it. Raises ConfigError, with the command that
         mends it.
@@ -66,6 +67,15 @@ class Settling:
                 await ensure(settings.kafka_bootstrap, self._topics)
             return
         await require_topics(settings)
+        await self._require_the_store_of_this_log()
+
+    async def _require_the_store_of_this_log(self) -> None:
+        """A store that came back empty under a log that is not would pay again what the log has. Raises ConfigError."""
+        if (await self._store.settlements.progress()).windows or await self._store.participants.list_participants():
+            return
+        with contextlib.suppress(BrokerUnavailable):
+            if any((await KafkaLog(self._settings.kafka_bootstrap).ends()).values()):
+                raise ConfigError("the store is empty and the payment topic is not: `bayswitch rebuild` first")
 
     def background(self) -> list[Work]:
         """What the switch runs itself; what has a process of its own is left out."""

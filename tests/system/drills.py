@@ -27,7 +27,6 @@ FAULTS_PER_MILLE = 1  # of each kind
 ROUND_SECONDS = (1.5, 3.0)  # between two rounds of the operator
 ROUND_SECONDS_MAX = 30
 COMMAND_SECONDS_MAX = 60
-EVENTUALLY_SECONDS_MAX = 60
 
 
 def seeded() -> tuple[int, random.Random]:
@@ -69,8 +68,9 @@ class Rehearsal(Drill):
         for rail in self.sandbox.rails:
             await asyncio.to_thread(self.sandbox.control, rail, "clear")
             for kind in FAULTS:
-                wanted = {"fault": kind, "per_mille": FAULTS_PER_MILLE, "seed": self._seed}
-                await asyncio.to_thread(lambda rail=rail, wanted=wanted: self.sandbox.control(rail, "fault", **wanted))
+                await asyncio.to_thread(
+                    self.sandbox.control, rail, "fault", fault=kind, per_mille=FAULTS_PER_MILLE, seed=self._seed
+                )
 
     @asynccontextmanager
     async def operating(self) -> AsyncIterator[asyncio.Task[None]]:

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,15 @@ from deploy.local import kafka
 from deploy.local.valkey import Valkey
 from switch.cli.processes import start_part
 from switch.cli.sandbox import Sandbox, load_scenario
+from switch.events import KafkaSink
 from switch.events.schema import SETTLEMENT_TOPIC
 from switch.events.topics import DLQ_TOPIC, ENSURE, topics
 from switch.events.window_schema import POSITION_TOPIC, WINDOW_TOPIC
+from switch.ports import OutboxEntry
+from switch.store import open_store
 from tests.cli.support import Cli
+from tests.settlement import paid
+from tests.store.builders import NOTE_KEY, join
 from tests.system.support import committed, payments_in, step, until
 
 COMMANDS = ("serve", "settler", "relay")
@@ -68,11 +73,11 @@ class Processes:
     def topics(self, call: str) -> int:
         return self._cli("topics", call).code
 
-    def refused(self, **changes: str) -> str:
+    def refused(self, names: Sequence[str] = COMMANDS, **changes: str) -> str:
         """None of them starts; the line that each of them says, the same."""
-        with ThreadPoolExecutor(len(COMMANDS)) as pool:
-            ended = list(pool.map(lambda name: self._run(name, changes), COMMANDS))
-        assert [one.returncode for one in ended] == [REFUSED] * len(COMMANDS), ended
+        with ThreadPoolExecutor(len(names)) as pool:
+            ended = list(pool.map(lambda name: self._run(name, changes), names))
+        assert [one.returncode for one in ended] == [REFUSED] * len(names), ended
         said = {line for one in ended for line in one.stderr.splitlines()}
         assert len(said) == 1, said
         return said.pop()
@@ -112,6 +117,17 @@ def admin(bootstrap: str, call: Callable[[Any], Any]) -> None:
             await client.close()
 
     asyncio.run(made())
+
+
+def enter(redis_url: str) -> None:
+    """One participant joins."""
+
+    async def joined() -> None:
+        store = await open_store(redis_url, shards=1, durability="fsync", data_dir=Path(), note_key=NOTE_KEY)
+        await join(store)
+        await store.close()
+
+    asyncio.run(joined())
 
 
 def java_tool(command: str) -> None:
@@ -186,3 +202,21 @@ def test_a_broker_that_is_down_stops_no_start(
         assert [event["uetr"] for event in sandbox.events(broker.bootstrap)] == [paid.uetr]
     finally:
         assert not any(sandbox.stop().values())
+
+
+def test_an_empty_store_under_a_log_that_is_not_is_refused(
+    processes: Processes, broker: kafka.Cluster, own_valkey: Valkey
+) -> None:
+    """What lost its data would pay again what the log has; a store that has participants is nobody's loss."""
+    assert processes.topics("ensure") == 0
+
+    async def published() -> None:
+        sink = KafkaSink(broker.bootstrap, topics(PARTITIONS, 1, 1).payment)
+        await sink.publish([OutboxEntry(0, "1-0", paid("ALFA", 1))])
+        await sink.close()
+
+    asyncio.run(published())
+    said = processes.refused(names=("serve", "settler"))
+    assert said.endswith("the store is empty and the payment topic is not: `bayswitch rebuild` first"), said
+    enter(own_valkey.url)
+    processes.start()
