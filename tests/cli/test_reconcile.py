@@ -361,4 +361,3 @@ def test_only_the_operator_sees_everybodys_payments(cli: Cli, sandbox: Sandbox) 
     asked = ("reconcile", "hkfps", "--date", "2026-11-25", "--control", sandbox.controls["hkfps"])
     assert "CALLER_NOT_PERMITTED" in cli("--as", "HKWALLET", *asked).err
     assert cli("--server", "127.0.0.1:1", *asked).code == 4
-
