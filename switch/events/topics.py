@@ -35,6 +35,7 @@ DLQ_TOPIC: Final = "bayswitch.settlement.dlq.v1"
 FOR_EVER: Final = -1
 ENSURE: Final = "bayswitch topics ensure"  # the command that makes what is missing
 _MESSAGE_BYTES: Final = 1_048_588  # what a broker takes when nobody changed it; the longest window event fits
+_LOOKS_S: Final = (0.2, 0.5, 1)  # pauses between looks for a topic that may just have been made
 _LOG = logging.getLogger("bayswitch.events")
 
 
@@ -175,12 +176,22 @@ async def require_topics(settings: BrokerSettings, access: Access | None = None)
         ConfigError: names every difference and the command that mends it.
     """
     try:
-        differences = await check(settings.kafka_bootstrap, topics_of(settings), access=access)
+        differences = await _known_everywhere(settings, access)
     except BrokerUnavailable as error:
         _LOG.warning("the topics could not be checked, events wait in the outbox: %s", error)
         return
     if differences:
         raise ConfigError("kafka_bootstrap: the topics are not as told: " + " | ".join(map(str, differences)))
+
+
+async def _known_everywhere(settings: BrokerSettings, access: Access | None) -> list[Difference]:
+    """As `check`, but a topic that is missing is looked for again: a broker hears a moment later of what another made."""
+    for pause_s in (*_LOOKS_S, 0):
+        differences = await check(settings.kafka_bootstrap, topics_of(settings), access=access)
+        if pause_s == 0 or not any(each.mend == ENSURE for each in differences):
+            break
+        await asyncio.sleep(pause_s)
+    return differences
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from switch.events import KafkaSink, TopicSpec, require_topics, topics, topics_o
 from switch.events.topics import Difference, check, ensure
 from switch.limits import SETTLEMENT_PARTITIONS, SETTLEMENT_RETENTION_MS
 from tests.events.support import FakeOutbox, fact, spec_of
+from tests.waiting import eventually
 
 NOWHERE = "127.0.0.1:1"  # tcpmux: nobody listens
 
@@ -171,5 +172,11 @@ async def test_three_brokers_keep_three_copies_and_confirm_twice() -> None:
     """As in production: nothing is to be told but the number of partitions."""
     async with kafka.cluster(3) as running:
         await ensure(running.bootstrap, topics(6))
-        assert await check(running.bootstrap, topics(6)) == []
-        await require_topics(Settings(running.bootstrap, 6, 3, 2))
+        await require_topics(
+            Settings(running.bootstrap, 6, 3, 2)
+        )  # at once: another broker may not have heard of them yet
+
+        async def right() -> bool:
+            return await check(running.bootstrap, topics(6)) == []
+
+        await eventually(right, "every broker knows the topics")
