@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 __all__ = ["opened"]
 
-_START_ENDS_SECONDS_MAX = 15.0  # longer than one request to a silent broker: then a start has failed
+_START_ENDS_SECONDS_MAX = 5.0  # by then it is connected, and waits for its group: nothing is lost any more
 
 
 class _Startable(Protocol):
