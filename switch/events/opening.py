@@ -1,6 +1,7 @@
 """A client of the broker for the length of a `with`, also when its start is cancelled."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
@@ -8,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 __all__ = ["opened"]
 
 _START_ENDS_SECONDS_MAX = 5.0  # by then it is connected, and waits for its group: nothing is lost any more
+_STOP_SECONDS_MAX = 15.0  # one that is just joining its group would wait for members that may have died
 
 
 class _Startable(Protocol):
@@ -37,4 +39,6 @@ async def opened(client: _Client) -> AsyncIterator[_Client]:
             raise
         yield client
     finally:
-        await client.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS_MAX):
+                await client.stop()

@@ -85,6 +85,7 @@ class Settler:
             "enable_auto_commit": False,
             "auto_offset_reset": "none",  # the store says where; a log that does not have that place is not ours
             "max_poll_records": _FETCH_RECORDS_MAX,
+            "rebalance_timeout_ms": PRODUCER_STUCK_MS_MAX,  # a member that died keeps the others waiting this long
             "request_timeout_ms": PRODUCER_STUCK_MS_MAX,
             **(access or {}),
         }
