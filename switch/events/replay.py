@@ -149,7 +149,7 @@ class _Replay:
     def ended(self) -> Replayed:
         fold = self._fold
         progress = Progress(
-            max(0, sum(1 for window in self._announced.values() if window.cut_time_ms)),
+            sum(1 for window in self._announced.values() if window.cut_time_ms),
             fold.offsets,
             fold.digests,
             fold.sequences,

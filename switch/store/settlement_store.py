@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from switch.domain.money import Asset
-from switch.domain.settlement import FIRST_DIGEST, ObligationState, Window
+from switch.domain.settlement import ObligationState, Window
 from switch.ports import Chunk, Credit, Moved, Progress
 from switch.store.client import Server
 from switch.store.keys import Keys
@@ -42,7 +42,6 @@ RESTORE: Final = load_script(
     argv="content",
 )
 _TRANSFERS_READ: Final = 200
-assert len(FIRST_DIGEST) == 32
 
 
 class Settlements(Windows):
