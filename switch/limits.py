@@ -68,6 +68,7 @@ RAIL_IN_FLIGHT_MAX: Final = 4_096  # requests on one rail link that wait for an 
 RAIL_INBOUND_IN_FLIGHT_MAX: Final = 1_024  # payments from one rail that run; beyond it the rail has to ask again
 RAIL_CONNECT_MS_MAX: Final = 2_000  # one attempt to connect; also how long a rail's start waits for its first link
 RAIL_BACKOFF_FIRST_MS: Final = 50  # after a cut: nearly at once, since most cuts are a restart
+RAIL_RECONNECT_MS_MAX: Final = 500  # after a cut: requests wait this long for the next connection
 RAIL_BACKOFF_MS_MAX: Final = 2_000  # a rail that is down is tried about every other second
 RAIL_WRITE_BUFFER_BYTES_MAX: Final = 1 << 20  # unsent bytes of one link; beyond it the peer does not read
 

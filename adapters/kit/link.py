@@ -7,7 +7,13 @@ from collections.abc import Callable
 
 from adapters.kit.frames import FrameConnection
 from switch.errors import CodecError, RailSilent, RailUnavailable
-from switch.limits import RAIL_BACKOFF_FIRST_MS, RAIL_BACKOFF_MS_MAX, RAIL_CONNECT_MS_MAX, RAIL_IN_FLIGHT_MAX
+from switch.limits import (
+    RAIL_BACKOFF_FIRST_MS,
+    RAIL_BACKOFF_MS_MAX,
+    RAIL_CONNECT_MS_MAX,
+    RAIL_IN_FLIGHT_MAX,
+    RAIL_RECONNECT_MS_MAX,
+)
 
 __all__ = ["Link"]
 
@@ -55,7 +61,8 @@ class Link:
         self._connections: list[FrameConnection] = []  # those that are up
         self._next = 0
         self._keepers: list[asyncio.Task[None]] = []
-        self._first_up = asyncio.Event()
+        self._some_up = asyncio.Event()
+        self._back_by = 0.0  # loop time: after a cut requests wait until then for the next connection
         self._closed = False
 
     @property
@@ -74,7 +81,7 @@ class Link:
         self._keepers = [asyncio.create_task(self._keep_one(), name=f"link:{self.name}") for _ in range(self._count)]
         try:
             async with asyncio.timeout(RAIL_CONNECT_MS_MAX / 1000):
-                await self._first_up.wait()
+                await self._some_up.wait()
         except TimeoutError:
             return  # the keepers go on trying; until then every request is RailUnavailable
 
@@ -88,6 +95,7 @@ class Link:
         for connection in list(self._connections):
             connection.close()
             self._lost(connection)
+        self._some_up.set()  # who waits for the next connection looks, and finds none
 
     async def request(self, key: str, payload: bytes, budget_ms: int) -> bytes:
         """Write `payload` and wait at most `budget_ms` for the answer whose key is `key`.
@@ -95,19 +103,20 @@ class Link:
         After a cancel the slot is free and the answer, when it comes, is dropped: the outcome is unknown.
 
         Raises:
-            RailUnavailable: nothing was written: no connection is up, or too much is under way.
+            RailUnavailable: nothing was written: no connection is up, nor was just now, or too much is under way.
             RailSilent: written, and no answer: time, a cut, or `close`.
         """
-        connection = self._pick()
-        if connection is None:
-            raise RailUnavailable(f"{self.name}: no connection")
         if self._in_flight >= self._in_flight_max:
             raise RailUnavailable(f"{self.name}: {self._in_flight_max} requests under way")
         loop = asyncio.get_running_loop()
+        end = loop.time() + budget_ms / 1000
+        connection = self._pick() or await self._picked_after_a_cut(end)
+        if connection is None:
+            raise RailUnavailable(f"{self.name}: no connection")
         waiter = _Waiter(loop.create_future(), connection)
         self._waiting.setdefault(key, deque()).append(waiter)
         self._in_flight += 1
-        timer = loop.call_later(budget_ms / 1000, self._expire, waiter.future)
+        timer = loop.call_at(end, self._expire, waiter.future)
         connection.send(payload)
         try:
             return await waiter.future
@@ -132,6 +141,22 @@ class Link:
             if connection.up and not connection.paused:
                 return connection
         return None
+
+    async def _picked_after_a_cut(self, end: float) -> FrameConnection | None:
+        """The connection that follows one that was cut just now: most cuts are a restart. None: it is not back in time."""
+        loop = asyncio.get_running_loop()
+        end = min(end, self._back_by)
+        if self._connections or end <= loop.time():
+            return None
+        self._in_flight += 1
+        try:
+            async with asyncio.timeout_at(end):
+                await self._some_up.wait()
+        except TimeoutError:
+            return None
+        finally:
+            self._in_flight -= 1
+        return self._pick()
 
     def _expire(self, future: "asyncio.Future[bytes]") -> None:
         if not future.done():
@@ -175,11 +200,14 @@ class Link:
             connection.close()
             return
         self._connections.append(connection)
-        self._first_up.set()
+        self._some_up.set()
 
     def _lost(self, connection: FrameConnection) -> None:
         if connection in self._connections:
             self._connections.remove(connection)
+            if not self._connections:
+                self._some_up.clear()
+                self._back_by = asyncio.get_running_loop().time() + RAIL_RECONNECT_MS_MAX / 1000
         silent = f"{self.name}: connection lost"
         for waiters in self._waiting.values():
             for waiter in waiters:

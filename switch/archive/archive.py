@@ -18,7 +18,7 @@ from switch.ports import ArchivedFact
 __all__ = ["SqlArchive", "open_archive"]
 
 _NETS_OFFSETS: Final = 100_000  # of one transaction: about a second
-_KEEP_ATTEMPTS: Final = 10  # with another writer of the same events, the second finds them there
+_KEEP_ATTEMPTS: Final = 3  # with another writer of the same events, the second finds them there
 
 
 class SqlArchive:

@@ -157,6 +157,21 @@ async def test_a_file_that_another_process_writes_to_can_be_read_and_is_written_
     await archive.close()
 
 
+async def test_a_new_file_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    """Turning a file over to write-ahead logging is refused at once while another does it; busy_timeout says nothing there."""
+    other = sqlite3.connect(tmp_path / "archive.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    archive = open_archive("", tmp_path)
+    opening = asyncio.create_task(archive.start())
+    await asyncio.wait([opening], timeout=0.1)
+    assert not opening.done()
+    other.execute("ROLLBACK")
+    await opening
+    await archive.keep(facts(1))
+    other.close()
+    await archive.close()
+
+
 async def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "archive.sqlite3").write_bytes(b"not a database" * 1_000)
     archive = open_archive("", tmp_path)

@@ -130,6 +130,44 @@ async def test_no_connection_is_unavailable() -> None:
     await link.close()
 
 
+async def test_after_a_cut_requests_wait_for_the_next_connection() -> None:
+    async with _linked() as (link, peer):
+        next(iter(peer.server._connections)).abort()
+        await _until(lambda: link.up == 0)
+        waiting = [asyncio.create_task(link.request(key, f"ask:{key}".encode(), AMPLE_MS)) for key in "ab"]
+        await asyncio.sleep(0)
+        assert (link.up, link.in_flight) == (0, 2)
+        assert await asyncio.gather(*waiting) == [b"answer:a", b"answer:b"]
+        assert link.in_flight == 0
+
+
+@pytest.mark.parametrize("budget_ms", [AMPLE_MS, 1])
+async def test_a_rail_that_does_not_come_back_is_unavailable(monkeypatch: pytest.MonkeyPatch, budget_ms: int) -> None:
+    """For those that wait after the cut, in bounded time; for those that come later, at once."""
+    monkeypatch.setattr("adapters.kit.link.RAIL_RECONNECT_MS_MAX", 50 if budget_ms > 1 else AMPLE_MS)
+    async with _linked() as (link, peer):
+        peer.faults.set(FaultRule(Fault.parse("offline")))
+        await _until(lambda: link.up == 0)
+        with pytest.raises(RailUnavailable):
+            await link.request("a", b"ask:a", budget_ms)
+        assert link.in_flight == 0
+        assert peer.got == []
+
+
+async def test_close_ends_the_wait_after_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.kit.link.RAIL_RECONNECT_MS_MAX", AMPLE_MS)
+    async with _linked(in_flight_max=1) as (link, peer):
+        peer.faults.set(FaultRule(Fault.parse("offline")))
+        await _until(lambda: link.up == 0)
+        waiting = asyncio.create_task(link.request("a", b"ask:a", AMPLE_MS))
+        await _until(lambda: link.in_flight == 1)
+        with pytest.raises(RailUnavailable, match="under way"):
+            await link.request("b", b"ask:b", AMPLE_MS)
+        await link.close()
+        with pytest.raises(RailUnavailable, match="no connection"):
+            await waiting
+
+
 async def test_start_returns_although_the_rail_is_down_and_finds_it_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.kit.link.RAIL_CONNECT_MS_MAX", 50)
     peer = _Peer()
