@@ -78,6 +78,7 @@ ROUTE_LIMITS_MAX: Final = 8  # limit rows of one corridor
 
 # --- events ----------------------------------------------------------------------------------------------------------
 RELAY_BATCH_COUNT: Final = 500  # outbox entries read and published at a time
+BROKER_ANSWER_MS_MAX: Final = 4_000  # one request of a client that may ask another broker of the same cluster
 PRODUCER_STUCK_MS_MAX: Final = 10_000  # no ack for this long: the producer is rebuilt (aiokafka#1017)
 EVENT_BATCH_BYTES_MAX: Final = (
     256 * 1024
@@ -115,4 +116,5 @@ assert GROUPS_IN_FLIGHT_PER_SHARD < STORE_CONNECTIONS_MAX
 assert QUOTE_KEPT_MS > QUOTE_MS_MAX
 assert EVENT_BYTES_MAX < EVENT_BATCH_BYTES_MAX < MESSAGE_BYTES_MAX
 assert RELAY_IDLE_MS_MAX < RELAY_BACKOFF_MS_MAX < PRODUCER_STUCK_MS_MAX
+assert 2 * BROKER_ANSWER_MS_MAX < PRODUCER_STUCK_MS_MAX  # a silent broker is left for another within the limit
 assert RELAY_LEASE_RENEW_MS * 3 < RELAY_LEASE_MS

@@ -13,7 +13,8 @@ pytest_plugins = ["tests.fixtures_valkey", "tests.fixtures_kafka", "tests.fixtur
 
 # Folders that one worker runs as a whole, from the beginning: they share a sandbox, and load it. Two of them at once
 # would measure each other. Everything else goes to the workers file by file.
-TOGETHER = ("tests/system/",)
+TOGETHER = ("tests/system/shared/",)
+FIRST = ("tests/system/", "tests/events/")  # what takes longest
 
 # A time for one example would measure what else the machine does.
 settings.register_profile("bayswitch", deadline=None)
@@ -37,6 +38,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker the longest unit begins first, so that no worker is left alone with it at the end."""
+    """In a worker the longest begins first, so that no worker is left alone with it at the end."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER))
+        items.sort(key=lambda item: not item.nodeid.startswith(FIRST))

@@ -15,10 +15,10 @@ def test_folders_that_stay_together_are_there() -> None:
 
 # test | its unit of work
 UNITS = """
-tests/test_times.py::test_a                 tests/test_times.py
-tests/api/test_call.py::test_b[a::b/c.py]   tests/api/test_call.py
-tests/system/test_kill.py::test_c           tests/system/
-tests/system/test_trouble.py::test_d[x]     tests/system/
+tests/test_times.py::test_a                      tests/test_times.py
+tests/api/test_call.py::test_b[a::b/c.py]        tests/api/test_call.py
+tests/system/test_kill.py::test_c                tests/system/test_kill.py
+tests/system/shared/test_trouble.py::test_d[x]   tests/system/shared/
 """
 
 

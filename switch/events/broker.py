@@ -13,7 +13,7 @@ from switch.domain.settlement import SettlementFact
 from switch.errors import BrokerUnavailable
 from switch.events.opening import opened
 from switch.events.schema import SETTLEMENT_TOPIC, decode
-from switch.limits import PRODUCER_STUCK_MS_MAX
+from switch.limits import BROKER_ANSWER_MS_MAX
 
 __all__ = ["BROKER_ERRORS", "Access", "Published", "records", "said", "tail"]
 
@@ -92,7 +92,7 @@ async def records(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        request_timeout_ms=PRODUCER_STUCK_MS_MAX,
+        request_timeout_ms=BROKER_ANSWER_MS_MAX,
         **(access or {}),
     )
     try:

@@ -15,7 +15,7 @@ from switch.events.fold import LogRecord
 from switch.events.opening import opened
 from switch.events.schema import SETTLEMENT_TOPIC
 from switch.events.window_schema import WINDOW_TOPIC, decode_announcement
-from switch.limits import CHUNK_RECORDS_MAX, CONSUMER_FETCH_MS, PRODUCER_STUCK_MS_MAX
+from switch.limits import BROKER_ANSWER_MS_MAX, CHUNK_RECORDS_MAX, CONSUMER_FETCH_MS
 from switch.ports import Announcement
 
 __all__ = ["KafkaLog"]
@@ -41,7 +41,7 @@ class KafkaLog:
             "bootstrap_servers": bootstrap,
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
-            "request_timeout_ms": PRODUCER_STUCK_MS_MAX,
+            "request_timeout_ms": BROKER_ANSWER_MS_MAX,
             **(access or {}),
         }
         self._kept: AIOKafkaConsumer | None = None

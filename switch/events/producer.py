@@ -19,7 +19,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from switch.events.broker import Access
 from switch.events.envelope import Headers
-from switch.limits import EVENT_BATCH_BYTES_MAX
+from switch.limits import BROKER_ANSWER_MS_MAX, EVENT_BATCH_BYTES_MAX
 
 __all__ = ["Producer", "Record"]
 
@@ -39,7 +39,7 @@ class Producer:
             acks="all",
             enable_idempotence=True,
             max_batch_size=EVENT_BATCH_BYTES_MAX,
-            request_timeout_ms=stuck_ms,
+            request_timeout_ms=min(BROKER_ANSWER_MS_MAX, stuck_ms),
             **access,
         )
         self._partition_of = functools.cache(self._partition)  # as many keys as there are debtor agents

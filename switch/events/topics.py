@@ -14,7 +14,12 @@ from switch.errors import BrokerUnavailable, ConfigError
 from switch.events.broker import BROKER_ERRORS, Access, said
 from switch.events.schema import SETTLEMENT_TOPIC
 from switch.events.window_schema import POSITION_TOPIC, WINDOW_TOPIC
-from switch.limits import PRODUCER_STUCK_MS_MAX, SETTLEMENT_PARTITIONS, SETTLEMENT_RETENTION_MS
+from switch.limits import (
+    BROKER_ANSWER_MS_MAX,
+    PRODUCER_STUCK_MS_MAX,
+    SETTLEMENT_PARTITIONS,
+    SETTLEMENT_RETENTION_MS,
+)
 
 __all__ = [
     "DLQ_TOPIC",
@@ -196,7 +201,8 @@ async def _known_everywhere(settings: BrokerSettings, access: Access | None) -> 
 
 @contextlib.asynccontextmanager
 async def _admin(bootstrap: str, budget_ms: int, access: Access | None) -> AsyncIterator[Any]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=budget_ms, **(access or {}))
+    answer_ms = min(BROKER_ANSWER_MS_MAX, budget_ms)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=answer_ms, **(access or {}))
     try:
         async with asyncio.timeout(budget_ms / 1000):
             await admin.start()

@@ -12,6 +12,7 @@ from bayswitch.v1 import participant_pb2, payment_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from deploy.local.valkey import free_ports
 from loadtest.audit import Audit, audit
 from switch.cli.client import CallFailed, Client
 from switch.cli.demo import price, request_of
@@ -20,11 +21,13 @@ from switch.limits import PAGE_SIZE_MAX
 
 __all__ = [
     "RESOLVE_SECONDS_MAX",
+    "SHORT_QUOTES",
     "STATE",
     "Provider",
     "Trouble",
     "audited",
     "committed",
+    "on_a_port_to_keep",
     "payments_in",
     "step",
     "until",
@@ -32,6 +35,7 @@ __all__ = [
 
 STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
 RESOLVE_SECONDS_MAX = 30
+SHORT_QUOTES = {"BAYSWITCH_QUOTE_MS": "5000"}  # an unused quote holds headroom until it expires: audits wait for it
 _POLL_SECONDS = 0.05
 _STEPS: Mapping[str, Any] = {row["id"]: row for row in load_scenario()["step"] if "id" in row}
 
@@ -125,6 +129,12 @@ class Provider(Client):
         if of.get("credit", request.debit.asset) != request.debit.asset:
             price(self, request, of["credit"])
         return request
+
+
+def on_a_port_to_keep(sandbox: Sandbox) -> Sandbox:
+    """A switch that is ended and started again needs its port meanwhile: below those the system hands out it stays free."""
+    sandbox.keep_port(free_ports(1)[0])
+    return sandbox
 
 
 @contextmanager

@@ -19,12 +19,11 @@ from deploy.local.valkey import Valkey
 from loadtest.audit import Audit, audit
 from loadtest.provider import STEPS, Load
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
-from tests.system.conftest import on_a_port_to_keep
+from tests.system.support import SHORT_QUOTES, on_a_port_to_keep
 
 KILLS_OF_SWITCH = 30
 KILLS_OF_STORE = 8
 CALLERS = 12
-SHORT_QUOTES = {"BAYSWITCH_QUOTE_MS": "5000"}  # an unused quote holds headroom until it expires: the audit waits for it
 OPEN_SECONDS_MAX = 60  # after the load has ended, everything open must have ended by then
 
 

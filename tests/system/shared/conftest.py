@@ -4,19 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.local.valkey import Valkey, free_ports, run_valkey
+from deploy.local.valkey import Valkey, run_valkey
 from switch.cli.sandbox import Sandbox, load_scenario
-from tests.system.support import Provider, payments_in
+from tests.system.support import SHORT_QUOTES, Provider, on_a_port_to_keep, payments_in
 
 MESSAGE_VALID_MS = 9_000  # longer than a rail is waited for: "never seen" is heard before it may be believed
-
-SHORT_QUOTES = {"BAYSWITCH_QUOTE_MS": "5000"}  # an unused quote holds headroom until it expires: audits wait for it
-
-
-def on_a_port_to_keep(sandbox: Sandbox) -> Sandbox:
-    """A switch that is ended and started again needs its port meanwhile: below those the system hands out it stays free."""
-    sandbox.keep_port(free_ports(1)[0])
-    return sandbox
 
 
 def _started(sandbox: Sandbox) -> Iterator[Sandbox]:
