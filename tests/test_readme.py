@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from switch.cli import app
+from switch.cli import application
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -18,7 +18,7 @@ def test_the_consumer_it_shows_is_the_one_that_is_tested() -> None:
 
 
 def test_the_commands_it_names_are_commands() -> None:
-    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    known = set(typer.main.get_command(application()).commands)  # type: ignore[attr-defined]
     named = set(re.findall(r"^bayswitch (?:--as \w+ )?([a-z-]+)|`bayswitch ([a-z-]+)", README, re.MULTILINE))
     words = {word for pair in named for word in pair if word}
     assert words

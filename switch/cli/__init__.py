@@ -2,32 +2,18 @@
 
 import logging
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Final
 
 import typer
 
-from switch.cli import (
-    demo,
-    dlq,
-    events,
-    operations,
-    participants,
-    payments,
-    rails,
-    reconcile,
-    relay,
-    settling,
-    status,
-    topics,
-    windows,
-)
 from switch.cli.client import CallFailed
-from switch.cli.demo_settlement import Unsettled
 from switch.cli.options import where
-from switch.cli.output import error_line
+from switch.cli.output import NotAsItShouldBe, error_line
 from switch.errors import BayswitchError, ConfigError, InvalidValue, Refused, anatomy
 
-__all__ = ["app", "main"]
+__all__ = ["application", "main"]
 
 _HELP: Final = """Bayswitch: a payment switch between the payment systems of the Greater Bay Area.
 
@@ -38,32 +24,54 @@ still open, ask again; 70 a fault of ours; 130 Ctrl-C.
 _FAULT, _INTERRUPTED = 70, 130
 _LOG = logging.getLogger("bayswitch.cli")
 
-app = typer.Typer(
-    name="bayswitch",
-    help=_HELP,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-payments.register(app)
-operations.register(app)
-app.add_typer(participants.app, name="participants")
-app.add_typer(rails.app, name="rail")
-app.add_typer(operations.config_app, name="config")
-app.command("demo")(demo.command)
-app.command("reconcile")(reconcile.command)
-app.command("rebuild")(settling.rebuild)
-app.command("status")(status.command)
-app.command("settler")(settling.settler)
-for command in (settling.verify, settling.gaps, settling.excuse):
-    windows.app.command()(command)
-app.add_typer(windows.app, name="windows")
-app.add_typer(events.app, name="events")
-app.add_typer(topics.app, name="topics")
-app.add_typer(dlq.app, name="dlq")
-app.command("relay")(relay.command)
-app.callback()(where)
+# command | where it is: a function, or a group of commands
+_COMMANDS: Final = {
+    "pay": "payments:pay",
+    "quote": "payments:quote",
+    "get": "payments:get",
+    "payments": "payments:payments",
+    "watch": "payments:watch",
+    "check-route": "payments:check_route",
+    "serve": "operations:serve",
+    "positions": "operations:positions",
+    "recover": "operations:recover",
+    "reasons": "operations:reasons",
+    "version": "operations:version",
+    "demo": "demo:command",
+    "reconcile": "reconcile:command",
+    "rebuild": "settling:rebuild",
+    "status": "status:command",
+    "settler": "settling:settler",
+    "relay": "relay:command",
+    "participants": "participants:app",
+    "rail": "rails:app",
+    "config": "operations:config_app",
+    "windows": "windows:app",
+    "events": "events:app",
+    "topics": "topics:app",
+    "dlq": "dlq:app",
+}
+
+
+def application(words: Iterable[str] = ()) -> typer.Typer:
+    """The commands among `words`; all of them when there is none. A rail is not made to load the database it lacks."""
+    app = typer.Typer(
+        name="bayswitch",
+        help=_HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(where)
+    for name in [name for name in _COMMANDS if name in set(words)] or _COMMANDS:
+        module, _, attribute = _COMMANDS[name].partition(":")
+        found = getattr(import_module(f"switch.cli.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
 
 
 def main() -> None:
@@ -72,7 +80,7 @@ def main() -> None:
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
     try:
-        app(prog_name="bayswitch")
+        application(sys.argv[1:])(prog_name="bayswitch")
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the edge: a traceback may quote what was typed, names and numbers
@@ -84,7 +92,7 @@ def _exit_code(error: Exception) -> int:
     if isinstance(error, CallFailed):
         error_line(str(error))
         return error.exit_code
-    if isinstance(error, demo.DemoFailed | Unsettled):
+    if isinstance(error, NotAsItShouldBe):
         error_line(str(error))
         return 1
     if isinstance(error, ConfigError | InvalidValue):

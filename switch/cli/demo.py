@@ -14,17 +14,17 @@ from bayswitch.v1 import participant_pb2, payment_pb2
 from switch.cli import payments, values
 from switch.cli.client import CallFailed, Client, Target, connect, new_id
 from switch.cli.demo_settlement import reconcile_rails, settle
-from switch.cli.output import console, money_text, say, show_payment
+from switch.cli.output import NotAsItShouldBe, console, money_text, say, show_payment
 from switch.cli.participants import show_positions
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
-from switch.errors import BayswitchError, ConfigError
+from switch.errors import ConfigError
 
 __all__ = ["DemoFailed", "command", "price", "request_of"]
 
 _RESOLVE_SECONDS = 20
 
 
-class DemoFailed(BayswitchError):
+class DemoFailed(NotAsItShouldBe):
     """Something was not as the scenario says."""
 
 

@@ -13,11 +13,10 @@ from typing import Any, Final
 from bayswitch.v1 import settlement_pb2 as pb
 
 from switch.cli.client import CallFailed, Client, Target, connect
-from switch.cli.output import say
+from switch.cli.output import NotAsItShouldBe, say
 from switch.cli.sandbox import OPERATOR, Sandbox
 from switch.cli.window_picture import picture, strokes, window_state
 from switch.domain.reconciliation import Verdict
-from switch.errors import BayswitchError
 
 __all__ = ["Unsettled", "reconcile_rails", "settle"]
 
@@ -26,7 +25,7 @@ _AGAIN_SECONDS: Final = 0.1
 _HONG_KONG: Final = timedelta(hours=8)
 
 
-class Unsettled(BayswitchError):
+class Unsettled(NotAsItShouldBe):
     """A window, a seal or a statement was not as it should be."""
 
 

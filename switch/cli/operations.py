@@ -24,16 +24,10 @@ from switch.errors import REASONS, RailError
 from switch.limits import ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX, RECOVERY_SCAN_COUNT
 from switch.settings import Settings, load_settings, shown
 
-__all__ = ["config_app", "register"]
+__all__ = ["config_app", "positions", "reasons", "recover", "serve", "version"]
 
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 _LIBRARIES = ("grpcio", "protobuf", "redis", "hiredis", "msgpack", "aiokafka", "uvloop")
-
-
-def register(app: typer.Typer) -> None:
-    """Put the commands into the application."""
-    for command in (serve, positions, recover, reasons, version):
-        app.command()(command)
 
 
 def serve(config: ConfigFile = None, json: Json = False) -> None:

@@ -15,13 +15,28 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from switch.domain.money import Asset, format_amount
+from switch.errors import BayswitchError
 
-__all__ = ["console", "error_line", "money_text", "print_json", "print_json_line", "say", "show_payment", "table"]
+__all__ = [
+    "NotAsItShouldBe",
+    "console",
+    "error_line",
+    "money_text",
+    "print_json",
+    "print_json_line",
+    "say",
+    "show_payment",
+    "table",
+]
 
 console = Console(soft_wrap=True, highlight=False)
 _errors = Console(stderr=True, soft_wrap=True, highlight=False)
 _GAP = "  "
 _FOLDED_CHARS_MIN = 24  # a folded column narrower than this cannot be read
+
+
+class NotAsItShouldBe(BayswitchError):
+    """What a command looked at, or did, is not what it had to be: exit code 1."""
 
 
 def error_line(text: str) -> None:

@@ -13,7 +13,7 @@ from switch.cli.output import error_line, money_text, print_json, print_json_lin
 from switch.domain.money import format_amount
 from switch.limits import PAGE_SIZE_MAX
 
-__all__ = ["price", "register"]
+__all__ = ["check_route", "get", "pay", "payments", "price", "quote", "watch"]
 
 Place = Annotated[str, typer.Option(help="HK, MO or CN")]
 Scheme = Annotated[
@@ -24,13 +24,6 @@ Papers = Annotated[str, typer.Option(help="payer's document as TYPE:NUMBER, e.g.
 Purpose = Annotated[str, typer.Option(help="e.g. FAMILY_SUPPORT; check-route lists what a corridor takes")]
 _LIST_MAX = 100_000
 _COMMITTED, _ABORTED = payment_pb2.PAYMENT_STATE_COMMITTED, payment_pb2.PAYMENT_STATE_ABORTED
-
-
-def register(app: typer.Typer) -> None:
-    """Put the commands into the application."""
-    for command in (pay, quote, get, payments, watch):
-        app.command()(command)
-    app.command("check-route")(check_route)
 
 
 def pay(

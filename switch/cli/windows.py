@@ -10,6 +10,7 @@ from bayswitch.v1 import settlement_pb2 as pb
 from switch.cli.client import CallFailed, Client, connect
 from switch.cli.options import Json, target
 from switch.cli.output import money_text, print_json, print_json_line, say, table
+from switch.cli.settling import excuse, gaps, verify
 from switch.cli.statements import statement
 from switch.cli.window_picture import picture, strokes, window_state
 from switch.domain.money import Asset, parse_amount
@@ -248,4 +249,5 @@ def default(
         _show(client, client.call(client.settlement.DeclareDefault, request).window, json)
 
 
-app.command()(statement)
+for elsewhere in (statement, verify, gaps, excuse):
+    app.command()(elsewhere)

@@ -1,5 +1,7 @@
 """What needs no switch: help, usage errors, the catalogue, settings, versions, and the exit codes of each."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from switch.cli import app, operations, output
+from switch.cli import application, operations, output
 from switch.errors import REASONS
 from switch.settings import Settings
 from tests.cli.support import Cli
@@ -28,7 +30,7 @@ def commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
         yield from commands(command, (*path, name))
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(typer.main.get_command(application())))
 # Section 8 of the foundation asks for these; every reading one takes --json.
 READING = """
 quote  get  payments  watch  check-route  positions  events tail  recover  reasons  version  reconcile
@@ -240,3 +242,11 @@ def test_a_table_in_a_narrow_terminal_loses_no_column(
 def test_a_table_in_a_pipe_lines_up_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:
     output.table("", ("name", "n"), [("测试", 1), ("abcd", 22), ("", 3)], right=("n",))
     assert capsys.readouterr().out == "name   n\n测试   1\nabcd  22\n       3\n"
+
+
+def test_a_rail_does_not_load_what_only_the_switch_needs() -> None:
+    """A command loads the module it is in: starting is what an operator waits for."""
+    text = "import sys; from switch.cli import application; application(['rail', 'serve']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout.split()
+    assert "adapters" in loaded
+    assert not {"aiokafka", "redis", "sqlalchemy", "switch.app"} & set(loaded)
