@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
@@ -53,8 +53,9 @@ _COMMANDS: Final = {
 }
 
 
-def application(words: Iterable[str] = ()) -> typer.Typer:
-    """The commands among `words`; all of them when there is none. A rail is not made to load the database it lacks."""
+def application(words: Sequence[str] = ()) -> typer.Typer:
+    """The command that `words` begin with; all commands when it is none. A rail does not load what the switch needs."""
+    named = _named(words)
     app = typer.Typer(
         name="bayswitch",
         help=_HELP,
@@ -64,7 +65,7 @@ def application(words: Iterable[str] = ()) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(where)
-    for name in [name for name in _COMMANDS if name in set(words)] or _COMMANDS:
+    for name in [named] if named in _COMMANDS else _COMMANDS:
         module, _, attribute = _COMMANDS[name].partition(":")
         found = getattr(import_module(f"switch.cli.{module}"), attribute)
         if isinstance(found, typer.Typer):
@@ -72,6 +73,16 @@ def application(words: Iterable[str] = ()) -> typer.Typer:
         else:
             app.command(name)(found)
     return app
+
+
+def _named(words: Sequence[str]) -> str:
+    """The first word that is neither an option nor its value: every option before a command takes one."""
+    value = False
+    for word in words:
+        if not value and not word.startswith("-"):
+            return word
+        value = not value and "=" not in word
+    return ""
 
 
 def main() -> None:

@@ -246,7 +246,24 @@ def test_a_table_in_a_pipe_lines_up_wide_characters(capsys: pytest.CaptureFixtur
 
 def test_a_rail_does_not_load_what_only_the_switch_needs() -> None:
     """A command loads the module it is in: starting is what an operator waits for."""
-    text = "import sys; from switch.cli import application; application(['rail', 'serve']); print(*sys.modules)"
+    text = "import sys; from switch.cli import application; application(['--as', 'pay', 'rail', 'serve']); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout.split()
     assert "adapters" in loaded
     assert not {"aiokafka", "redis", "sqlalchemy", "switch.app"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("line", "loaded"),
+    [
+        ("get UETR", {"get"}),
+        ("--as status --tls-ca=serve get UETR", {"get"}),
+        ("--server serve windows get W", {"windows"}),
+        ("--help", set()),
+        ("nonsense", set()),
+        ("", set()),
+    ],
+)
+def test_the_command_is_found_before_its_module_is_loaded(line: str, loaded: set[str]) -> None:
+    known = set(typer.main.get_command(application()).commands)  # type: ignore[attr-defined]
+    found = typer.main.get_command(application(line.split()))
+    assert set(found.commands) == (loaded or known)  # type: ignore[attr-defined]
