@@ -32,6 +32,9 @@ ENQUIRY_BACKOFF_MS_MAX: Final = 60_000  # UPI: repeated enquiries were themselve
 ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX: Final = 32  # the small budget of one rail
 ENQUIRIES_PER_RAIL_WAITING_MAX: Final = 96  # asked about or waiting for that budget; a scan must see past all rails'
 RECOVERY_SCAN_COUNT: Final = 500  # overdue holds read at a time
+CLIENT_START_ENDS_MS: Final = 5_000  # a client of the broker whose start is cancelled: by then nothing is lost any more
+CLIENT_STOP_MS: Final = 5_000  # one that is just joining its group would wait for members that may have died
+BACKGROUND_END_MS: Final = 12_000  # background work that has not ended after a cancel is cancelled again
 BACKGROUND_RESTART_MS: Final = 1_000  # pause before recovery or the relay runs again after a fault of ours in it
 
 # --- grouping and queues ---------------------------------------------------------------------------------------------
@@ -118,3 +121,4 @@ assert EVENT_BYTES_MAX < EVENT_BATCH_BYTES_MAX < MESSAGE_BYTES_MAX
 assert RELAY_IDLE_MS_MAX < RELAY_BACKOFF_MS_MAX < PRODUCER_STUCK_MS_MAX
 assert 2 * BROKER_ANSWER_MS_MAX < PRODUCER_STUCK_MS_MAX  # a silent broker is left for another within the limit
 assert RELAY_LEASE_RENEW_MS * 3 < RELAY_LEASE_MS
+assert CLIENT_START_ENDS_MS + CLIENT_STOP_MS < BACKGROUND_END_MS  # a cancel in time does not break off a stop

@@ -144,6 +144,28 @@ async def test_background_work_that_fails_is_started_again_and_its_text_is_not_l
     assert PERSONAL not in caplog.text
 
 
+async def test_background_work_that_loses_a_cancel_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a library does whose answer comes together with the cancel."""
+    monkeypatch.setattr(app, "BACKGROUND_END_MS", 10)
+    lost = 0
+
+    async def work() -> None:
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if lost == 2:
+                    raise
+                lost += 1
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    await app._end([task])
+    assert task.cancelled()
+    assert lost == 2
+
+
 def test_rules_are_reloaded_as_a_whole_or_not_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rules = tmp_path / "rules"
     rules.mkdir()

@@ -125,10 +125,12 @@ class Server:
             return
         server, self._server = self._server, None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._health.enter_graceful_shutdown(), _HEALTH_MS_MAX / 1000)
+            async with asyncio.timeout(_HEALTH_MS_MAX / 1000):
+                await self._health.enter_graceful_shutdown()
         self._gate.close()
         self._payments.close_streams()
         self._settlement.close_streams()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._gate.idle(), grace_ms / 1000)
+            async with asyncio.timeout(grace_ms / 1000):
+                await self._gate.idle()
         await server.stop(min(grace_ms, _LEFTOVER_MS) / 1000)

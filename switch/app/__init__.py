@@ -8,7 +8,7 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from switch.archive import SqlArchive, open_archive
 from switch.domain.corridor import Fee
 from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
 from switch.errors import ConfigError, anatomy
-from switch.limits import BACKGROUND_RESTART_MS, CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_VALID_MS
+from switch.limits import BACKGROUND_END_MS, BACKGROUND_RESTART_MS, CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_VALID_MS
 from switch.ports import Archive, Durability, Rail
 from switch.routing import RouterHolder
 from switch.rules import Rules, load_rules
@@ -160,12 +160,11 @@ class Switch:
     async def _drain(self, payments: Payments) -> None:
         """What still waits for a rail after this, recovery of the next start will end."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(payments.drain(), self.settings.drain_ms / 1000)
+            async with asyncio.timeout(self.settings.drain_ms / 1000):
+                await payments.drain()
 
     async def _end_background(self) -> None:
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await _end(self._background)
 
     def reload_rules(self) -> None:
         """Read the rules again; files that are wrong leave everything as it was, and are logged.
@@ -198,6 +197,15 @@ async def _kept_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]
         else:
             _LOG.critical("%s ended by itself and is started again", name)
         await asyncio.sleep(BACKGROUND_RESTART_MS / 1000)
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel them until they are gone: a library may lose a cancel that comes together with what it waits for."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=BACKGROUND_END_MS / 1000)
 
 
 async def _all(work: Any) -> None:
@@ -355,9 +363,7 @@ async def run_works(works: Sequence[Work], on_ready: Callable[[], None] = lambda
     try:
         await stopping.wait()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
 
 
 async def serve(settings: Settings, on_ready: Callable[[Switch], None]) -> None:

@@ -64,6 +64,7 @@ class Watch:
     @staticmethod
     async def _wait(woken: asyncio.Event) -> None:
         try:
-            await asyncio.wait_for(woken.wait(), _LOOK_MS / 1000)
+            async with asyncio.timeout(_LOOK_MS / 1000):
+                await woken.wait()
         except TimeoutError:
             return  # look again: another process may have changed something

@@ -99,6 +99,7 @@ def _standing(window: Window) -> _Standing:
 
 async def _wait(woken: asyncio.Event) -> None:
     try:
-        await asyncio.wait_for(woken.wait(), _LOOK_MS / 1000)
+        async with asyncio.timeout(_LOOK_MS / 1000):
+            await woken.wait()
     except TimeoutError:
         return  # look again: another process may have moved a window

@@ -1,16 +1,15 @@
 """A client of the broker for the length of a `with`, also when its start is cancelled."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
+from switch.limits import CLIENT_START_ENDS_MS, CLIENT_STOP_MS
+
 __all__ = ["opened"]
 
-_START_ENDS_SECONDS_MAX = 5.0  # by then it is connected, and waits for its group: nothing is lost any more
-_STOP_SECONDS_MAX = 15.0  # one that is just joining its group would wait for members that may have died
-
+_CANCELLED_SECONDS_MAX = 0.5  # a client may lose a cancel
 
 class _Startable(Protocol):
     async def start(self) -> Any: ...
@@ -33,12 +32,17 @@ async def opened(client: _Client) -> AsyncIterator[_Client]:
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            await asyncio.wait({starting}, timeout=_START_ENDS_SECONDS_MAX)
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            await _ended(starting, CLIENT_START_ENDS_MS)
             raise
         yield client
     finally:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_SECONDS_MAX):
-                await client.stop()
+        await _ended(asyncio.ensure_future(client.stop()), CLIENT_STOP_MS)
+
+
+async def _ended(work: "asyncio.Future[Any]", budget_ms: int) -> None:
+    """Returns when it has ended, or after the budget; then it is cancelled, and left. What it raises is not said."""
+    work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    await asyncio.wait({work}, timeout=budget_ms / 1000)
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work}, timeout=_CANCELLED_SECONDS_MAX)
