@@ -9,7 +9,7 @@ demo: .venv.stamp
 	$(BIN)/bayswitch demo
 
 test: .venv.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3
 
 planted: .venv.stamp
 	$(BIN)/python -m tests.planted

@@ -1,6 +1,6 @@
 """Fixtures for every test: the real servers, started once per process, on free ports, stopped at the end.
 
-`make test` runs two worker processes; each has servers of its own. `pytest tests/some/test_x.py` runs in one process.
+`make test` runs three worker processes (they wait for brokers much of the time); each has servers of its own. `pytest tests/some/test_x.py` runs in one process.
 """
 
 from typing import Any
