@@ -10,7 +10,7 @@ from switch.api.call import budget_ms
 from switch.api.convert import instruction_of, payment_of
 from switch.api.fields import missing, wrong
 from switch.api.status import refusal_of, status_of
-from switch.engine import Payments
+from switch.engine import Payments, Running
 from switch.errors import Refused
 from switch.limits import BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_PER_STREAM
 
@@ -84,13 +84,29 @@ class BatchStream:
             missing("items")
         if len(items) > BATCH_ITEMS_MAX:
             wrong("items", "LENGTH", f"at most {BATCH_ITEMS_MAX} items")
-        results = await asyncio.gather(*(self._item(index, item) for index, item in enumerate(items)))
+        budget = budget_ms(self._context)
+        begun = [self._begun(index, item) for index, item in enumerate(items)]
+        if tasks := {each.task for each in begun if isinstance(each, Running)}:
+            await asyncio.wait(tasks, timeout=budget / 1000)
+        results = [
+            await self._result(index, each) if isinstance(each, Running) else each for index, each in enumerate(begun)
+        ]
         return payment_pb2.SubmitPaymentsResponse(results=results)
 
-    async def _item(self, index: int, item: Any) -> payment_pb2.SubmitPaymentResult:
+    # One item's trouble is that item's answer, never its neighbours'.
+    def _begun(self, index: int, item: Any) -> Running | payment_pb2.SubmitPaymentResult:
         try:
-            budget = budget_ms(self._context)
-            submitted = await self._payments.submit(instruction_of(self._participant, item), budget)
+            return self._payments.begin(instruction_of(self._participant, item))
+        except Exception as error:  # noqa: BLE001
+            return _failed(index, error)
+
+    async def _result(self, index: int, running: Running) -> payment_pb2.SubmitPaymentResult:
+        try:
+            submitted = await self._payments.outcome(running)
             return payment_pb2.SubmitPaymentResult(payment=payment_of(submitted.payment), replay=submitted.replay)
-        except Exception as error:  # noqa: BLE001 - one item's trouble is that item's answer, never its neighbours'
-            return payment_pb2.SubmitPaymentResult(error=status_of(refusal_of(error), f"items[{index}]."))
+        except Exception as error:  # noqa: BLE001
+            return _failed(index, error)
+
+
+def _failed(index: int, error: Exception) -> payment_pb2.SubmitPaymentResult:
+    return payment_pb2.SubmitPaymentResult(error=status_of(refusal_of(error), f"items[{index}]."))

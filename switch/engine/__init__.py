@@ -1,7 +1,7 @@
 """The flows. The only place with control flow; it knows ports, never a library."""
 
 from switch.engine.directory import Directory, RouteOption
-from switch.engine.payments import Payments, Submitted
+from switch.engine.payments import Payments, Running, Submitted
 from switch.engine.quotes import Fee, QuoteRequest, Quotes
 from switch.engine.recovery import Recovery, RecoveryTimes
 from switch.engine.settlement import Settlement
@@ -17,6 +17,7 @@ __all__ = [
     "Recovery",
     "RecoveryTimes",
     "RouteOption",
+    "Running",
     "Settlement",
     "Submitted",
     "Watch",

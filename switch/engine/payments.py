@@ -17,7 +17,7 @@ from switch.limits import HOLD_MS_MAX, INBOUND_REFUSALS_KEPT, PAYMENTS_IN_FLIGHT
 from switch.ports import Clock, InboundHandler, PaymentStore, Rail
 from switch.routing import RouterHolder
 
-__all__ = ["Payments", "Submitted"]
+__all__ = ["Payments", "Running", "Submitted"]
 
 _POLL_FIRST_MS = 10  # a copy that runs in another process is looked at after this, then twice as late each time
 _POLL_MS_MAX = 320
@@ -31,9 +31,12 @@ class Submitted(NamedTuple):
     replay: bool
 
 
-class _Running(NamedTuple):
+class Running(NamedTuple):
+    """An execution that has begun, and runs on whoever waits for it. `joined`: another call began it."""
+
     instruction: Instruction
     task: asyncio.Task[Submitted]
+    joined: bool = False
 
 
 class Payments:
@@ -59,7 +62,7 @@ class Payments:
         self._clock = clock
         self._identity_hash = identity_hash
         self._hold_ms = hold_ms
-        self._running: dict[tuple[str, str], _Running] = {}
+        self._running: dict[tuple[str, str], Running] = {}
         self._ending: set[tuple[str, str]] = set()  # of those, the ones whose rail is being asked
         self._refused_inbound: OrderedDict[tuple[str, str], Payment] = OrderedDict()
 
@@ -85,19 +88,34 @@ class Payments:
             Refused: no trace was left, or a kept refusal (see errors.REASONS).
             StoreUnavailable: what was done is unknown; repeat.
         """
+        running = self.begin(instruction)
+        await asyncio.wait((running.task,), timeout=budget_ms / 1000)
+        return await self.outcome(running)
+
+    def begin(self, instruction: Instruction) -> Running:
+        """The execution of this request: a new one, or the one that this process is working on.
+
+        Whoever has several waits for their tasks together and asks for each `outcome`. Safe to repeat, as `submit`.
+
+        Raises:
+            Refused: OVERLOADED, REQUEST_MISMATCH; nothing was begun.
+        """
         key = (instruction.participant, instruction.request_id)
-        running, joined = self._running.get(key), True
+        running = self._running.get(key)
         if running is None:
             if len(self._running) >= PAYMENTS_IN_FLIGHT_MAX:
                 raise Refused("OVERLOADED")
-            running, joined = self._start(key, instruction), False
-        elif field := differing_field(running.instruction, instruction):
+            return self._start(key, instruction)
+        if field := differing_field(running.instruction, instruction):
             raise Refused("REQUEST_MISMATCH", field=field)
-        done, _ = await asyncio.wait((running.task,), timeout=budget_ms / 1000)
-        if not done:
-            return await self._where_it_stands(instruction, joined)
+        return Running(instruction, running.task, joined=True)
+
+    async def outcome(self, running: Running) -> Submitted:
+        """What became of it; of one that still runs, where it stands. Raises as `submit`."""
+        if not running.task.done():
+            return await self._where_it_stands(running.instruction, running.joined)
         result = running.task.result()
-        return Submitted(result.payment, True) if joined else result
+        return Submitted(result.payment, True) if running.joined else result
 
     def receiver(self, gateway: str) -> InboundHandler:
         """What a rail calls with a payment of its own: `gateway`, its settlement participant, owes for its banks."""
@@ -157,9 +175,9 @@ class Payments:
             await asyncio.wait([running.task for running in self._running.values()])
 
     # --- one payment -------------------------------------------------------------------------------------------------
-    def _start(self, key: tuple[str, str], instruction: Instruction) -> _Running:
+    def _start(self, key: tuple[str, str], instruction: Instruction) -> Running:
         task = asyncio.get_running_loop().create_task(self._run(instruction))
-        running = self._running[key] = _Running(instruction, task)
+        running = self._running[key] = Running(instruction, task)
         task.add_done_callback(lambda ended: self._ended(key, ended))
         return running
 

@@ -29,6 +29,8 @@ slot of a cluster, and one script may touch them all. A namespace goes in front,
     meta      hash    layout, number of shards, and what else all switches must have in common; written once
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 from zlib import crc32
@@ -38,6 +40,7 @@ from switch.domain.money import Asset
 __all__ = ["LAYOUT", "Keys", "request_digest", "uetr_digest"]
 
 LAYOUT: Final = "2"  # a store written with another layout is refused at start
+_NAMES_KEPT: Final = 4_096  # of participants, whose keys are asked for with every payment
 _DIGEST_BYTES: Final = 12  # of a field of the compact form: no two of 10^10 are equal by chance
 
 
@@ -48,13 +51,19 @@ class Keys:
         self.prefix = f"{namespace}:" if namespace else ""
         self.shards = shards
         self.meta = f"{self.prefix}meta"
+        self._head: Callable[[str, int], str] = lru_cache(maxsize=None)(self._head_of)  # as many as kinds and shards
+        self.agent: Callable[[str], str] = lru_cache(maxsize=_NAMES_KEPT)(self._agent)
+        self.changes: Callable[[str], str] = lru_cache(maxsize=_NAMES_KEPT)(self._changes)
 
     def shard_of(self, name: str) -> int:
         """Shard of a participant, or, for a claim, of a UETR. crc32: the same in every process and version."""
         return crc32(name.encode()) % self.shards if self.shards > 1 else 0
 
+    def _head_of(self, kind: str, shard: int) -> str:
+        return f"{self.prefix}{kind}:{{s{shard}}}"
+
     def _key(self, kind: str, shard: int, *parts: str) -> str:
-        return ":".join((f"{self.prefix}{kind}", f"{{s{shard}}}", *parts))
+        return ":".join((self._head(kind, shard), *parts))
 
     # --- of a shard ---
     def holds(self, shard: int) -> str:
@@ -100,13 +109,13 @@ class Keys:
     def request(self, participant: str, request_id: str) -> str:
         return self._key("request", self.shard_of(participant), participant, request_id)
 
-    def agent(self, participant: str) -> str:
+    def _agent(self, participant: str) -> str:
         return self._key("agent", self.shard_of(participant), participant)
 
     def audit(self, participant: str) -> str:
         return self._key("audit", self.shard_of(participant), participant)
 
-    def changes(self, participant: str) -> str:
+    def _changes(self, participant: str) -> str:
         return self._key("changes", self.shard_of(participant), participant)
 
     def relisted(self, participant: str) -> str:
