@@ -108,6 +108,15 @@ RETIRE_COUNT: Final = 500  # payments that leave the store in one step
 ARCHIVE_CALL_MS_MAX: Final = 10_000  # one statement of the archive database
 CONSUMER_FETCH_MS: Final = 200  # how long one fetch waits for more
 
+# --- metrics ---------------------------------------------------------------------------------------------------------
+METRIC_CORRIDORS_MAX: Final = 200  # corridors with figures of their own; the rest is counted as "other"
+METRIC_PARTICIPANTS_MAX: Final = 100  # whose use of caps is shown: one read of the store each
+METRIC_OPEN_SEEN: Final = 100  # open payments whose age a scrape reads
+SCRAPE_MS_MAX: Final = 500  # then an answer is partial; a scraper waits for 10 s by itself
+SCRAPE_SLICE_SAMPLES: Final = 100  # written in one turn of the event loop: well under a millisecond
+LOOK_FRESH_MS: Final = 1_000  # what was read from the store is not read again sooner, however often we are scraped
+LOOP_DELAY_LOOK_MS: Final = 50  # how often the delay of the event loop is measured
+
 assert AMOUNT_MINOR_MAX < SCRIPT_INTEGER_MAX
 assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX <= HOLD_MS_MAX  # an honest payment ends before recovery looks at it
 assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX < CALL_DEFAULT_MS

@@ -99,7 +99,13 @@ class Settings(BaseSettings):
     clock_skew_ms: int = Field(CLOCK_SKEW_MS_MAX, ge=0)
     drain_ms: int = Field(20_000, ge=0)
 
+    # --- who watches
+    admin_host: str = "127.0.0.1"
+    # /metrics and /healthz; -1: none, 0: any free one. Of several workers each takes the first that is free from here on.
+    admin_port: int = Field(-1, ge=-1, le=65535)
+
     # --- process
+    workers: int = Field(1, ge=1, le=64)  # more than one: as many processes share the port, under a supervisor
     uvloop: bool = True
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

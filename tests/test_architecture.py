@@ -34,6 +34,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "events": {"domain", "errors", "limits", "ports", "bayswitch.v1"},
     "archive": {"domain", "errors", "limits", "ports"},
     "reports": {"domain", "errors", "limits"},  # statements as files: pure
+    "metrics": {"domain", "errors", "limits", "ports"},
     "api": {"engine", "domain", "errors", "limits", "ports", "bayswitch.v1"},  # ports: types only, of what it is given
     "adapters": {"adapters.kit"},
     "adapters.wire": {"errors", "limits"},
@@ -48,6 +49,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "rail",
         "adapters.wire",
         "adapters.kit",
+        "api",
         "app",
         "archive",
         "cli",
@@ -56,6 +58,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "errors",
         "events",
         "limits",
+        "metrics",
         "ports",
         "settings",
         "store",
@@ -83,7 +86,8 @@ OWNERS: Final[dict[str, set[str]]] = {
     "rich": {"cli"},
     "pydantic": {"settings", "cli"},
     "pydantic_settings": {"settings"},
-    "aiohttp": {"rail"},
+    "aiohttp": {"rail", "metrics"},
+    "prometheus_client": {"metrics"},
     "cryptography": {"rail", "store"},  # the store enciphers the notes it sends itself through the log
     "gmssl": {"rail"},
     "locust": {"loadtest"},

@@ -11,6 +11,7 @@ from switch.api.call import CALL, Call, budget_ms
 from switch.api.identity import Identify
 from switch.api.status import abort, refusal_of
 from switch.errors import Refused
+from switch.ports import UNMETERED, CallMeter, Meter
 
 __all__ = ["POLICIES", "Gate", "Kind", "Policy", "Role"]
 
@@ -76,6 +77,9 @@ POLICIES: Final = {
     _SETTLEMENT + "GetStatement": Policy(_L, Role.ANY),
 }
 
+# What is counted of a call that did not end with a refusal of ours.
+_OK, _CANCELLED = grpc.StatusCode.OK.name, grpc.StatusCode.CANCELLED.name
+
 # Behaviours here are coroutines: a stream is written with context.write, so one wrapper fits all kinds.
 _HANDLERS: Final = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
@@ -88,8 +92,17 @@ _HANDLERS: Final = {
 class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
     """One per server."""
 
-    def __init__(self, identify: Identify, operators: Sequence[str], *, calls_max: int, looks_max: int) -> None:
+    def __init__(
+        self,
+        identify: Identify,
+        operators: Sequence[str],
+        *,
+        calls_max: int,
+        looks_max: int,
+        meter: Meter = UNMETERED,
+    ) -> None:
         self._identify = identify
+        self._meter = meter
         self._operators = frozenset(operators)
         self._room = {Kind.BEGINS: calls_max, Kind.LOOKS: looks_max}
         self._running = {Kind.BEGINS: 0, Kind.LOOKS: 0}
@@ -102,6 +115,11 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no t
     def running(self) -> int:
         """Calls that have not ended."""
         return sum(self._running.values())
+
+    @property
+    def running_by_kind(self) -> dict[str, int]:
+        """The same, of calls that begin something and of those that look."""
+        return {kind.value: running for kind, running in self._running.items()}
 
     @property
     def closed(self) -> bool:
@@ -129,15 +147,24 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no t
             policy = POLICIES.get(method)
             if guarded is None or policy is None:
                 return guarded
-            guarded = self._guarded[method] = self._wrap(guarded, policy)
+            guarded = self._guarded[method] = self._wrap(guarded, policy, self._meter.calls(method.removeprefix("/")))
         return guarded
 
-    def _wrap(self, handler: grpc.RpcMethodHandler, policy: Policy) -> grpc.RpcMethodHandler:
+    def _wrap(self, handler: grpc.RpcMethodHandler, policy: Policy, calls: CallMeter) -> grpc.RpcMethodHandler:
         name, make = _HANDLERS[handler.request_streaming, handler.response_streaming]
         behaviour: Behaviour = getattr(handler, name)
 
         async def guarded(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            return await self._run(behaviour, policy, request, context)
+            began_ns, status, reason = calls.began(), _CANCELLED, ""
+            try:
+                answer = await self._run(behaviour, policy, request, context)
+                status = _OK
+                return answer
+            except Refused as refusal:
+                status, reason = refusal.reason.grpc, refusal.reason.name
+                return await abort(context, refusal)
+            finally:
+                calls.ended(began_ns, status, reason)
 
         return make(
             guarded,
@@ -146,7 +173,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no t
         )
 
     async def _run(self, behaviour: Behaviour, policy: Policy, request: Any, context: grpc.aio.ServicerContext) -> Any:
-        """Let the call in, in the catalogue's order of refusals; a cancelled call passes on its cancel."""
+        """Let the call in, in the catalogue's order of refusals; a cancelled call passes on its cancel. Raises Refused."""
         try:
             call = self._admit(policy, context)
             CALL.set(call)
@@ -161,16 +188,13 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no t
                 self._running[policy.kind] -= 1
                 if not self.running:
                     self._idle.set()
-        except grpc.aio.AbortError:
-            raise
         except grpc.aio.InternalError:
             # The transport is gone, and the cancel that says so is on its way: nobody is there to be answered.
             raise asyncio.CancelledError from None
         except TimeoutError:
-            refusal = Refused("DEADLINE_PASSED")
+            raise Refused("DEADLINE_PASSED") from None
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets a row of the catalogue
-            refusal = refusal_of(error)
-        return await abort(context, refusal)
+            raise refusal_of(error) from None
 
     def _admit(self, policy: Policy, context: grpc.aio.ServicerContext) -> Call:
         participant = self._identify(context)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from switch.engine import Directory, Payments, Quotes, Settlement, Watch
-from switch.ports import Clock, ParticipantStore, PaymentStore
+from switch.ports import UNMETERED, Clock, Meter, ParticipantStore, PaymentStore
 
 __all__ = ["ApiParts"]
 
@@ -19,3 +19,4 @@ class ApiParts(NamedTuple):
     participants: ParticipantStore
     clock: Clock
     settlement: Settlement | None = None  # None: there is no broker, so nothing is settled
+    meter: Meter = UNMETERED

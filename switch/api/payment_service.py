@@ -15,11 +15,13 @@ from switch.api.tokens import seal, unseal
 from switch.domain.identifiers import parse_request_id, parse_uetr
 from switch.errors import Refused
 from switch.limits import CLOCK_SKEW_MS_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from switch.ports import Stage
 
 __all__ = ["REPLAY_METADATA", "PaymentService"]
 
 REPLAY_METADATA: Final = (("x-bayswitch-replay", "true"),)
 _FROM_THE_BEGINNING: Final = "0"
+_PARSE: Final = Stage.PARSE
 
 
 def _whose(participant_id: str) -> str:
@@ -50,15 +52,18 @@ class PaymentService:
         self, request: pb.SubmitPaymentRequest, context: grpc.aio.ServicerContext
     ) -> pb.SubmitPaymentResponse:
         """Pay, or answer what became of this request before, marked in the trailing metadata."""
-        call = CALL.get()
-        submitted = await self._parts.payments.submit(instruction_of(call.participant, request), call.budget_ms)
+        call, meter = CALL.get(), self._parts.meter
+        begun_ns = meter.now_ns()
+        instruction = instruction_of(call.participant, request)
+        meter.stage(_PARSE, begun_ns)
+        submitted = await self._parts.payments.submit(instruction, call.budget_ms)
         if submitted.replay:
             context.set_trailing_metadata(REPLAY_METADATA)
         return pb.SubmitPaymentResponse(payment=payment_of(submitted.payment))
 
     async def SubmitPayments(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
         """Pay in batches; see BatchStream."""
-        stream = BatchStream(self._parts.payments, CALL.get().participant, context)
+        stream = BatchStream(self._parts.payments, CALL.get().participant, context, self._parts.meter)
         self._streams.add(stream)
         try:
             await stream.run()

@@ -10,13 +10,16 @@ from switch.api.call import budget_ms
 from switch.api.convert import instruction_of, payment_of
 from switch.api.fields import missing, wrong
 from switch.api.status import refusal_of, status_of
+from switch.domain.instruction import Instruction
 from switch.engine import Payments, Running
 from switch.errors import Refused
 from switch.limits import BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_PER_STREAM
+from switch.ports import UNMETERED, Meter, Stage
 
 __all__ = ["BatchStream"]
 
 _Answer = asyncio.Task[payment_pb2.SubmitPaymentsResponse]
+_PARSE: Final = Stage.PARSE
 _END: Final = None  # in the queue of answers: no further batch was read
 
 
@@ -27,8 +30,11 @@ class BatchStream:
     by the transport, so a reader that takes no answers stops being read: memory is bounded by places x message size.
     """
 
-    def __init__(self, payments: Payments, participant: str, context: grpc.aio.ServicerContext) -> None:
+    def __init__(
+        self, payments: Payments, participant: str, context: grpc.aio.ServicerContext, meter: Meter = UNMETERED
+    ) -> None:
         self._payments = payments
+        self._meter = meter
         self._participant = participant
         self._context = context
         self._places = asyncio.Semaphore(BATCHES_IN_FLIGHT_PER_STREAM)
@@ -84,8 +90,10 @@ class BatchStream:
             missing("items")
         if len(items) > BATCH_ITEMS_MAX:
             wrong("items", "LENGTH", f"at most {BATCH_ITEMS_MAX} items")
-        budget = budget_ms(self._context)
-        begun = [self._begun(index, item) for index, item in enumerate(items)]
+        budget, parsed_ns = budget_ms(self._context), self._meter.now_ns()
+        read = [self._read_item(index, item) for index, item in enumerate(items)]
+        self._meter.stage(_PARSE, parsed_ns, count=len(items))
+        begun = [self._begun(index, each) if isinstance(each, Instruction) else each for index, each in enumerate(read)]
         if tasks := {each.task for each in begun if isinstance(each, Running)}:
             await asyncio.wait(tasks, timeout=budget / 1000)
         results = [
@@ -94,19 +102,31 @@ class BatchStream:
         return payment_pb2.SubmitPaymentsResponse(results=results)
 
     # One item's trouble is that item's answer, never its neighbours'.
-    def _begun(self, index: int, item: Any) -> Running | payment_pb2.SubmitPaymentResult:
+    def _read_item(self, index: int, item: Any) -> Instruction | payment_pb2.SubmitPaymentResult:
         try:
-            return self._payments.begin(instruction_of(self._participant, item))
+            return instruction_of(self._participant, item)
         except Exception as error:  # noqa: BLE001
-            return _failed(index, error)
+            return self._failed(index, error)
+
+    def _begun(self, index: int, instruction: Instruction) -> Running | payment_pb2.SubmitPaymentResult:
+        try:
+            return self._payments.begin(instruction)
+        except Exception as error:  # noqa: BLE001
+            return self._failed(index, error)
 
     async def _result(self, index: int, running: Running) -> payment_pb2.SubmitPaymentResult:
         try:
             submitted = await self._payments.outcome(running)
             return payment_pb2.SubmitPaymentResult(payment=payment_of(submitted.payment), replay=submitted.replay)
         except Exception as error:  # noqa: BLE001
-            return _failed(index, error)
+            return _answer_to(index, refusal_of(error))
+
+    def _failed(self, index: int, error: Exception) -> payment_pb2.SubmitPaymentResult:
+        """An item that did not begin: nobody else counts it."""
+        refusal = refusal_of(error)
+        self._meter.refused(refusal.reason.name)
+        return _answer_to(index, refusal)
 
 
-def _failed(index: int, error: Exception) -> payment_pb2.SubmitPaymentResult:
-    return payment_pb2.SubmitPaymentResult(error=status_of(refusal_of(error), f"items[{index}]."))
+def _answer_to(index: int, refusal: Refused) -> payment_pb2.SubmitPaymentResult:
+    return payment_pb2.SubmitPaymentResult(error=status_of(refusal, f"items[{index}]."))

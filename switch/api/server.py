@@ -36,10 +36,15 @@ _LEFTOVER_MS: Final = 200  # for streams that never end by themselves (health, r
 _PING_INTERVAL_MS: Final = 60_000  # both ways: keeps middle boxes from forgetting an idle connection
 _PING_PERMIT_MS: Final = 50_000  # a caller's ping every 60 s may come a little early
 _PING_TIMEOUT_MS: Final = 20_000
+# Of workers that share a port, the kernel deals out connections, not calls: one that was restarted has none. So callers
+# are asked to connect anew from time to time; no call is harmed, and a stream keeps its connection to its end.
+_SHARED_CONNECTION_AGE_MS: Final = 300_000
 
 
 def _channel_options(options: ServerOptions) -> tuple[tuple[str, int], ...]:
+    shared = (("grpc.max_connection_age_ms", _SHARED_CONNECTION_AGE_MS),) if options.reuse_port else ()
     return (
+        *shared,
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
         (
@@ -67,7 +72,9 @@ class Server:
         identify = chosen_identity(options)
         self._credentials = credentials(options)
         self._parts = parts
-        self._gate = Gate(identify, options.operators, calls_max=options.calls_max, looks_max=options.looks_max)
+        self._gate = Gate(
+            identify, options.operators, calls_max=options.calls_max, looks_max=options.looks_max, meter=parts.meter
+        )
         self._payments = PaymentService(parts)
         self._settlement = SettlementService(parts)
         self._health = health.aio.HealthServicer()
@@ -78,6 +85,11 @@ class Server:
     def running(self) -> int:
         """Calls that have not ended; health and reflection are not counted."""
         return self._gate.running
+
+    @property
+    def running_by_kind(self) -> dict[str, int]:
+        """The same, of calls that begin something and of those that look."""
+        return self._gate.running_by_kind
 
     @property
     def draining(self) -> bool:
@@ -119,7 +131,8 @@ class Server:
         """Drain and stop: health says NOT_SERVING, new calls get SHUTTING_DOWN, running calls end, then all closes.
 
         What has not ended after `grace_ms` is cut off; a payment it began is ended by the engine all the same. Safe
-        to repeat, and on a server that never started.
+        to repeat, and on a server that never started. On a port with other workers new calls are not refused: the port
+        is left at once, and callers are told to go there.
         """
         if self._server is None:
             return
@@ -127,10 +140,15 @@ class Server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_HEALTH_MS_MAX / 1000):
                 await self._health.enter_graceful_shutdown()
-        self._gate.close()
+        leaving = asyncio.create_task(server.stop(grace_ms / 1000)) if self._options.reuse_port else None
+        if leaving is None:
+            self._gate.close()
         self._payments.close_streams()
         self._settlement.close_streams()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_ms / 1000):
                 await self._gate.idle()
+        self._gate.close()
         await server.stop(min(grace_ms, _LEFTOVER_MS) / 1000)
+        if leaving is not None:
+            await leaving

@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import logging
-import secrets
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -15,10 +12,11 @@ from typing import Any, TypeVar
 import uvloop
 
 from adapters import RAILS
-from adapters.kit.keys import load_or_make
 from adapters.kit.module import RailOptions
 from switch.api import ApiParts, Server, ServerOptions, check_identity
+from switch.app.keys import identity_hash, note_key
 from switch.app.settlement import Settling, Work
+from switch.app.watching import watched
 from switch.archive import SqlArchive, open_archive
 from switch.domain.corridor import Fee
 from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
@@ -37,6 +35,7 @@ __all__ = [
     "connect_archive",
     "connect_rails",
     "connect_store",
+    "identity_hash",
     "recovery_times",
     "run",
     "run_works",
@@ -61,12 +60,16 @@ class Switch:
         """Reads the rules and opens nothing. Raises ConfigError: see `check`."""
         self.settings = settings
         self.port = 0
+        self.admin_port = 0  # 0: none
         self.durability: Durability | None = None
         self._clock = SystemClock()
+        self._watched = watched(settings, self._clock)
+        self._stopping = False
         self._rules = check(settings)
         self._router = RouterHolder(self._rules.corridors)
         self._fees: dict[str, Fee] = dict(self._rules.fees)  # the quotes look into this one; a reload changes it
         self._opened = AsyncExitStack()  # what is up, and how each of it ends, in the order it came up
+        self._works: list[Work] = []  # in the background, not begun yet
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
@@ -107,6 +110,7 @@ class Switch:
             clock=clock,
             identity_hash=hashed,
             hold_ms=settings.hold_ms,
+            meter=self._watched.meter,
         )
         parts = ApiParts(
             payments,
@@ -117,28 +121,38 @@ class Switch:
             store.participants,
             clock,
             settling.settlement,
+            self._watched.meter,
         )
         server = Server(parts, server_options(settings))
         for name, rail in rails.items():
             rail.listen(payments.receiver(self._rules.gateways[name].participant))
         await _all(rail.start() for rail in rails.values())
+        opened.push_async_callback(self._watched.close)
+        self.admin_port = await self._watched.start(store, settling, server, self._ailment)
         opened.push_async_callback(self._end_background)
-        recovery = Recovery(
+        self._works = [("recovery", self._recovery(store, rails, payments, watch).run), *settling.background()]
+        if settings.workers == 1:
+            self.lead()
+        opened.push_async_callback(self._drain, payments)
+        opened.push_async_callback(server.stop, settings.drain_ms)
+        self.port = await server.start()
+        return self.port
+
+    def _ailment(self) -> str:
+        """Why no payments should come here now; "" when they may."""
+        return "draining" if self._stopping else "" if self.port else "starting"
+
+    def _recovery(self, store: Store, rails: dict[str, Rail], payments: Payments, watch: Watch) -> Recovery:
+        return Recovery(
             store=store.payments,
             quotes=store.quotes,
             rails=rails,
             payments=payments,
             watch=watch,
-            clock=clock,
-            times=recovery_times(settings),
+            clock=self._clock,
+            times=recovery_times(self.settings),
+            meter=self._watched.meter,
         )
-        self._run_in_background("recovery", recovery.run)
-        for what, work in settling.background():
-            self._run_in_background(what, work)
-        opened.push_async_callback(self._drain, payments)
-        opened.push_async_callback(server.stop, settings.drain_ms)
-        self.port = await server.start()
-        return self.port
 
     def _quotes(self, store: Store) -> Quotes:
         return Quotes(
@@ -155,6 +169,7 @@ class Switch:
 
         Raises what the first of the closings raised, after all of them were done.
         """
+        self._stopping = True
         await self._opened.aclose()
 
     async def _drain(self, payments: Payments) -> None:
@@ -164,6 +179,7 @@ class Switch:
                 await payments.drain()
 
     async def _end_background(self) -> None:
+        self._works = []
         await _end(self._background)
 
     def reload_rules(self) -> None:
@@ -183,8 +199,10 @@ class Switch:
             _LOG.warning("gateways have changed: payments that come from the rails keep the old ones until a restart")
         _LOG.info("rules reloaded: %d corridors", len(rules.corridors))
 
-    def _run_in_background(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._background.append(asyncio.get_running_loop().create_task(_kept_running(name, work)))
+    def lead(self) -> None:
+        """Begin the work in the background, which of several workers one does. Safe to repeat, and after `stop`."""
+        works, self._works = self._works, []
+        self._background += [asyncio.create_task(_kept_running(what, work)) for what, work in works]
 
 
 async def _kept_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -249,7 +267,7 @@ async def connect_store(settings: Settings, archive: Archive | None = None) -> S
         shards=settings.shards,
         durability=settings.durability,
         data_dir=settings.data_dir,
-        note_key=hmac.digest(_identity_key(settings), b"note", hashlib.sha256),
+        note_key=note_key(settings),
         archive=archive,
         retention_ms=settings.retention_ms,
     )
@@ -315,26 +333,8 @@ def server_options(settings: Settings) -> ServerOptions:
         tls_client_ca=settings.tls_client_ca,
         demo_identity=settings.demo_identity,
         operators=settings.operators,
+        reuse_port=settings.workers > 1,
     )
-
-
-def identity_hash(settings: Settings) -> Callable[[str], str]:
-    """Keyed hash of an identity, 128 bits as hex: what person limits count. Raises ConfigError: as `_identity_key`."""
-    key = _identity_key(settings)
-    return lambda identity: hmac.digest(key, identity.encode(), hashlib.sha256)[:16].hex()
-
-
-def _identity_key(settings: Settings) -> bytes:
-    """Made once, in the data directory, and never leaves it; switches that share a store share the setting.
-
-    Raises ConfigError: the key cannot be read or kept.
-    """
-    key = settings.identity_key.get_secret_value().encode()
-    path = settings.data_dir / "identity.key"
-    try:
-        return key or load_or_make(path, lambda: secrets.token_bytes(32))
-    except OSError as error:
-        raise ConfigError(f"data_dir: {path} cannot be kept: {error.strerror}") from None
 
 
 def run(work: Coroutine[Any, Any, _Result], settings: Settings) -> _Result:

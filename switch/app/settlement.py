@@ -37,6 +37,9 @@ class Settling:
         self._clock = clock
         self._topics = topics_of(settings)
         self.settlement = self._flow() if settings.kafka_bootstrap else None
+        self.relay: Relay | None = None  # what an operator watches, where it runs: None until it is made
+        self.settler: Settler | None = None
+        self.announcer: Announcer | None = None
 
     def _flow(self) -> Settlement:
         return Settlement(
@@ -87,21 +90,21 @@ class Settling:
     def relaying(self) -> list[Work]:
         """The outbox goes to the broker."""
         sink = KafkaSink(self._settings.kafka_bootstrap, self._topics.payment, create=not self._settings.production)
-        return [("the relay", Relay(self._store.payments, sink, self._clock).run)]
+        self.relay = Relay(self._store.payments, sink, self._clock)
+        return [("the relay", self.relay.run)]
 
     def settling(self) -> list[Work]:
         """The log becomes windows, positions and the archive; what is archived leaves the store after its time."""
         assert self.settlement is not None, "there is a broker"
         store, rules, clock = self._store, self._rules, self._clock
         schedule = WindowSchedule(self.settlement, store.settlements, rules.arrangements, rules.calendars, clock)
-        announcer = Announcer(
-            store.settlements, self._writer(self._topics.window), self._writer(self._topics.position), clock
-        )
+        windows, positions = self._writer(self._topics.window), self._writer(self._topics.position)
+        self.announcer, self.settler = Announcer(store.settlements, windows, positions, clock), self._settler()
         retention = Retention(store.payments, self._archive, clock, self._settings.retention_ms)
         return [
-            ("the settler", self._settler().run),
+            ("the settler", self.settler.run),
             ("the schedule of windows", schedule.run),
-            ("the announcer", announcer.run),
+            ("the announcer", self.announcer.run),
             ("retention", retention.run),
             ("the copy of the register", RegisterCopy(store.participants, self._archive, clock).run),
         ]

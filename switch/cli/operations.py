@@ -1,10 +1,14 @@
 """What an operator does: serve, look at open payments, read the catalogue and the settings."""
 
 import asyncio
+import contextlib
 import json as json_module
+import logging
 import platform
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +18,9 @@ from switch import __version__, routing
 from switch.app import Switch, SystemClock, connect_rails, recovery_times, run
 from switch.app import check as check_settings
 from switch.app import serve as serve_switch
+from switch.app.workers import WorkerNotReady, obey, supervise
 from switch.cli.options import ConfigFile, Json, settings_of
-from switch.cli.output import print_json, say, table
+from switch.cli.output import error_line, print_json, say, table
 from switch.cli.participants import positions
 from switch.cli.stores import opened_store
 from switch.domain.payment import Payment
@@ -30,36 +35,77 @@ config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 _LIBRARIES = ("grpcio", "protobuf", "redis", "hiredis", "msgpack", "aiokafka", "uvloop")
 
 
-def serve(config: ConfigFile = None, json: Json = False) -> None:
+def serve(
+    config: ConfigFile = None,
+    workers: Annotated[int | None, typer.Option(help="processes that share the port; else the setting")] = None,
+    worker: Annotated[int | None, typer.Option(hidden=True, help="which of them: a supervisor says it")] = None,
+    json: Json = False,
+) -> None:
     """Run the switch until SIGTERM or Ctrl-C.
 
-    Then: NOT_SERVING, running calls end, exit 0. SIGHUP reads the rules again. With --json the first line of output
-    says in JSON what runs and where.
+    Then: NOT_SERVING, running calls end, exit 0. SIGHUP reads the rules again. Of several workers, one that ends is
+    replaced, and SIGUSR2 restarts all, one after the other. With --json the first line of output says in JSON what runs
+    and where.
     """
-    settings = settings_of(config)
+    settings = load_settings(file=config, workers=workers)[0]
+    if worker is not None:
+        _serve_as(worker, settings)
+    elif settings.workers == 1:
+        run(serve_switch(settings, lambda switch: _announce(_ready(switch), json)), settings)
+    else:
+        _serve_all(config, settings, json)
 
-    def announce(switch: Switch) -> None:
-        assert switch.durability is not None
-        host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
-        ready = {
-            "address": f"{host}:{switch.port}",
-            "callers": "name themselves (demo)" if settings.demo_identity else "by certificate",
-            "store": switch.durability.server,
-            "promise": switch.durability.promise,
-            "rails": sorted(settings.rails),
-            "signing": settings.rail_signing,
-            "kafka": settings.kafka_bootstrap or "none: events stay in the outbox",
-            "routing": _twin(routing.COMPILED),
-            "codecs": _twin(wire.COMPILED),
-        }
-        if json:
-            print(json_module.dumps(ready), flush=True)
-            return
-        for key, value in ready.items():
-            say(f"{key:<9}{_text(value)}")
-        sys.stdout.flush()
 
-    run(serve_switch(settings, announce), settings)
+def _serve_all(config: Path | None, settings: Settings, json: bool) -> None:
+    """Several workers, each this command again, and their supervisor in this process."""
+    command = [sys.executable, "-m", "switch", "serve", *(["--config", str(config)] if config else []), "--worker"]
+    try:
+        run(supervise(settings, lambda number: [*command, str(number)], lambda ready: _announce(ready, json)), settings)
+    except WorkerNotReady as error:
+        error_line(str(error))
+        sys.exit(error.code)
+
+
+def _serve_as(worker: int, settings: Settings) -> None:
+    """One of several, under the supervisor that started it. Every line it logs says which one it is."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s %(name)s worker {worker}: %(message)s"))
+
+    def ready(switch: Switch) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone already: heard at once
+            _announce(_ready(switch), json=True)
+        obey(switch)
+
+    run(serve_switch(settings, ready), settings)
+
+
+def _ready(switch: Switch) -> dict[str, Any]:
+    """What runs, and where."""
+    settings = switch.settings
+    assert switch.durability is not None
+    host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
+    return {
+        "address": f"{host}:{switch.port}",
+        "workers": settings.workers,
+        "admin": f"{settings.admin_host}:{switch.admin_port}" if switch.admin_port else "none",
+        "callers": "name themselves (demo)" if settings.demo_identity else "by certificate",
+        "store": switch.durability.server,
+        "promise": switch.durability.promise,
+        "rails": sorted(settings.rails),
+        "signing": settings.rail_signing,
+        "kafka": settings.kafka_bootstrap or "none: events stay in the outbox",
+        "routing": _twin(routing.COMPILED),
+        "codecs": _twin(wire.COMPILED),
+    }
+
+
+def _announce(ready: Mapping[str, Any], json: bool) -> None:
+    if json:
+        print(json_module.dumps(ready), flush=True)
+        return
+    for key, value in ready.items():
+        say(f"{key:<9}{_text(value)}")
+    sys.stdout.flush()
 
 
 def recover(

@@ -8,19 +8,20 @@ from typing import NamedTuple
 from switch.domain.charges import charges
 from switch.domain.instruction import Instruction, differing_field
 from switch.domain.payment import Hold, Payment, State, Transition, kept_refusal
-from switch.domain.position import entries_of, unbalanced
+from switch.domain.position import entries_of
 from switch.engine.quotes import Quotes
 from switch.engine.verdict import written
 from switch.engine.watch import Watch
 from switch.errors import RailRejected, RailSilent, RailUnavailable, Refused
 from switch.limits import HOLD_MS_MAX, INBOUND_REFUSALS_KEPT, PAYMENTS_IN_FLIGHT_MAX, RAIL_PREPARE_MS_MAX
-from switch.ports import Clock, InboundHandler, PaymentStore, Rail
+from switch.ports import UNMETERED, Clock, InboundHandler, Meter, PaymentStore, Rail, Stage
 from switch.routing import RouterHolder
 
 __all__ = ["Payments", "Running", "Submitted"]
 
 _POLL_FIRST_MS = 10  # a copy that runs in another process is looked at after this, then twice as late each time
 _POLL_MS_MAX = 320
+_ROUTE, _STORE, _COMMIT = Stage.ROUTE, Stage.STORE, Stage.COMMIT
 _UNDECIDED = ("OVERLOADED", "DEADLINE_PASSED")  # nothing is final: a rail that hears "refused" now could be told a lie
 
 
@@ -53,6 +54,7 @@ class Payments:
         clock: Clock,
         identity_hash: Callable[[str], str],
         hold_ms: int = HOLD_MS_MAX,
+        meter: Meter = UNMETERED,
     ) -> None:
         self._store = store
         self._quotes = quotes
@@ -62,6 +64,7 @@ class Payments:
         self._clock = clock
         self._identity_hash = identity_hash
         self._hold_ms = hold_ms
+        self._meter = meter
         self._running: dict[tuple[str, str], Running] = {}
         self._ending: set[tuple[str, str]] = set()  # of those, the ones whose rail is being asked
         self._refused_inbound: OrderedDict[tuple[str, str], Payment] = OrderedDict()
@@ -188,11 +191,13 @@ class Payments:
 
     async def _run(self, instruction: Instruction) -> Submitted:
         """The path. Each line is one step of design section 3; the first refusal ends it."""
-        now_ms = self._clock.now_ms()
+        now_ms, meter = self._clock.now_ms(), self._meter
+        begun_ns = meter.now_ns()
         try:
             route = self._router.route(instruction, now_ms)
             quote = await self._quotes.enforce(instruction, route)
         except Refused as refusal:
+            meter.stage(_ROUTE, begun_ns)
             return await self._replay_or_raise(instruction, refusal)
         hold = Hold(
             instruction,
@@ -203,12 +208,19 @@ class Payments:
             now_ms,
             now_ms + self._hold_ms,
         )
-        assert not unbalanced(hold.entries)
-        prepared = await self._store.prepare(hold, instruction.quote_id)
+        routed_ns = meter.stage(_ROUTE, begun_ns)
+        try:
+            prepared = await self._store.prepare(hold, instruction.quote_id)
+        except Refused as refusal:
+            meter.refused(refusal.reason.name)
+            raise
+        finally:
+            meter.stage(_STORE, routed_ns)
         if not prepared.fresh:
             return await self._replay(instruction, prepared.payment)
         self._watch.nudge(instruction.participant)
         if kept := kept_refusal(prepared.payment):
+            meter.payment(hold, prepared.payment.history[-1], begun_ns)
             raise kept
         key = (instruction.participant, instruction.request_id)
         self._ending.add(key)
@@ -216,6 +228,7 @@ class Payments:
             payment = await self._ask(hold)
         finally:
             self._ending.discard(key)
+        meter.payment(hold, payment.history[-1], begun_ns)
         self._watch.nudge(instruction.participant)
         if quote is not None and payment.state.final:
             self._quotes.used(quote)
@@ -223,17 +236,26 @@ class Payments:
 
     async def _ask(self, hold: Hold) -> Payment:
         """Ask the rail and write down what it said. Silence is a doubt, never a failure."""
+        meter = self._meter
+        asked_ns = meter.now_ns()
         try:
             ack = await self._rail(hold.rail).prepare(hold, RAIL_PREPARE_MS_MAX)
         except RailRejected as refusal:
+            answered_ns = meter.rail(hold.rail, "prepare", "refused", asked_ns)
             reason, code = refusal.reason.name, refusal.rail_code
-            return written(await self._store.abort(hold, reason, code, self._clock.now_ms()), State.ABORTED)
+            payment = written(await self._store.abort(hold, reason, code, self._clock.now_ms()), State.ABORTED)
         except RailUnavailable:
+            answered_ns = meter.rail(hold.rail, "prepare", "unavailable", asked_ns)
             payment = await self._store.abort(hold, "RAIL_UNAVAILABLE", "", self._clock.now_ms())
-            return written(payment, State.ABORTED)
+            payment = written(payment, State.ABORTED)
         except RailSilent:
-            return await self._store.doubt(hold, self._clock.now_ms())
-        return written(await self._store.commit(hold, ack, self._clock.now_ms()), State.COMMITTED)
+            answered_ns = meter.rail(hold.rail, "prepare", "silent", asked_ns)
+            payment = await self._store.doubt(hold, self._clock.now_ms())
+        else:
+            answered_ns = meter.rail(hold.rail, "prepare", "done", asked_ns)
+            payment = written(await self._store.commit(hold, ack, self._clock.now_ms()), State.COMMITTED)
+        meter.stage(_COMMIT, answered_ns)
+        return payment
 
     def _rail(self, name: str) -> Rail:
         rail = self._rails.get(name)
@@ -246,6 +268,7 @@ class Payments:
         """A rule refuses now, but the request may have begun when it did not: then its outcome counts."""
         earlier = await self._store.get_by_request(instruction.participant, instruction.request_id)
         if earlier is None:
+            self._meter.refused(refusal.reason.name)
             raise refusal
         return await self._replay(instruction, earlier)
 

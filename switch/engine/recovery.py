@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from switch.domain.payment import Hold, Payment, State
@@ -21,7 +21,7 @@ from switch.limits import (
     RAIL_PREPARE_MS_MAX,
     RECOVERY_SCAN_COUNT,
 )
-from switch.ports import Clock, Enquiry, Outcome, PaymentStore, QuoteStore, Rail
+from switch.ports import UNMETERED, Clock, Enquiry, Meter, Outcome, PaymentStore, QuoteStore, Rail
 
 __all__ = ["Recovery", "RecoveryTimes", "settle"]
 
@@ -50,6 +50,7 @@ class Recovery:
         watch: Watch,
         clock: Clock,
         times: RecoveryTimes = RecoveryTimes(),  # noqa: B008 - a NamedTuple is immutable
+        meter: Meter = UNMETERED,
     ) -> None:
         self._store = store
         self._quotes = quotes
@@ -58,6 +59,7 @@ class Recovery:
         self._watch = watch
         self._clock = clock
         self._times = times
+        self._meter = meter
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._waiting: Counter[str] = Counter()  # of those, by rail
         self._budget: defaultdict[str, asyncio.Semaphore] = defaultdict(
@@ -129,7 +131,7 @@ class Recovery:
 
     async def _ended(self, payment: Payment) -> bool:
         try:
-            return await settle(payment, self._store, self._rails, self._clock, self._times)
+            return await settle(payment, self._store, self._rails, self._clock, self._times, self._meter)
         except (RailSilent, RailUnavailable):
             return False
         except StoreUnavailable:
@@ -147,7 +149,12 @@ class Recovery:
 
 
 async def settle(
-    payment: Payment, store: PaymentStore, rails: Mapping[str, Rail], clock: Clock, times: RecoveryTimes
+    payment: Payment,
+    store: PaymentStore,
+    rails: Mapping[str, Rail],
+    clock: Clock,
+    times: RecoveryTimes,
+    meter: Meter = UNMETERED,
 ) -> bool:
     """Enquire once about an open payment and write the answer down. True when the payment is final. Safe to repeat.
 
@@ -160,18 +167,33 @@ async def settle(
     if rail is None:
         raise RailUnavailable(f"rail {hold.rail} is not in the settings")
     age_ms = clock.now_ms() - hold.prepared_time_ms  # before we ask: what arrives meanwhile must be too old already
-    answer = await rail.enquire(hold, RAIL_PREPARE_MS_MAX)
+    answer = await _said("enquire", rail.enquire, hold, meter)
     if answer.outcome is Outcome.NEVER_SEEN and age_ms > times.message_valid_ms + times.clock_skew_ms:
         # a message of ours still under way would now be refused on arrival: "never seen" can be made final
-        answer = await rail.abort(hold, RAIL_PREPARE_MS_MAX)
+        answer = await _said("abort", rail.abort, hold, meter)
         if answer.outcome is Outcome.NEVER_SEEN:
             answer = Enquiry(Outcome.REFUSED, reason="RAIL_NEVER_SAW_IT")
     now_ms = clock.now_ms()
     if answer.outcome is Outcome.DONE:
         assert answer.ack is not None
-        written(await store.commit(hold, answer.ack, now_ms), State.COMMITTED)
+        ended = written(await store.commit(hold, answer.ack, now_ms), State.COMMITTED)
     elif answer.outcome is Outcome.REFUSED:
-        written(await store.abort(hold, answer.reason, answer.rail_code, now_ms), State.ABORTED)
+        ended = written(await store.abort(hold, answer.reason, answer.rail_code, now_ms), State.ABORTED)
     else:
         return False
+    meter.payment(hold, ended.history[-1])
     return True
+
+
+async def _said(call: str, ask: Callable[[Hold, int], Awaitable[Enquiry]], hold: Hold, meter: Meter) -> Enquiry:
+    """What the rail says, or its silence, told to the meter. Raises as the rail does."""
+    asked_ns, outcome = meter.now_ns(), "silent"
+    try:
+        answer = await ask(hold, RAIL_PREPARE_MS_MAX)
+        outcome = answer.outcome.name.lower()
+        return answer
+    except RailUnavailable:
+        outcome = "unavailable"
+        raise
+    finally:
+        meter.rail(hold.rail, call, outcome, asked_ns)

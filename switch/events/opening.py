@@ -11,6 +11,7 @@ __all__ = ["opened"]
 
 _CANCELLED_SECONDS_MAX = 0.5  # a client may lose a cancel
 
+
 class _Startable(Protocol):
     async def start(self) -> Any: ...
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from switch.ports._meter import UNMETERED, CallMeter, Meter, Stage
 from switch.ports._rail import (
     Enquiry,
     InboundHandler,
@@ -36,9 +37,11 @@ from switch.ports._store import (
 )
 
 __all__ = [
+    "UNMETERED",
     "Announcement",
     "Archive",
     "ArchivedFact",
+    "CallMeter",
     "Change",
     "Chunk",
     "Clock",
@@ -47,6 +50,7 @@ __all__ = [
     "Enquiry",
     "EventSink",
     "InboundHandler",
+    "Meter",
     "Moved",
     "Net",
     "OutboxEntry",
@@ -62,6 +66,7 @@ __all__ = [
     "RailAck",
     "SettlementLog",
     "SettlementStore",
+    "Stage",
     "WindowKey",
 ]
 

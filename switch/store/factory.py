@@ -9,6 +9,7 @@ from switch.ports import Archive, Durability
 from switch.store.client import Server, connect
 from switch.store.durability import check_durability
 from switch.store.embedded import EmbeddedValkey
+from switch.store.figures import Figures
 from switch.store.keys import LAYOUT, Keys
 from switch.store.notes import Notes
 from switch.store.participant_store import Participants
@@ -38,6 +39,7 @@ class Store:
         self.quotes = Quotes(server, keys)
         self.participants = Participants(server, keys)
         self.settlements = Settlements(server, keys)
+        self.figures = Figures(server, keys, self.payments.lanes)
         self._server = server
         self._keys = keys
         self.embedded = embedded  # None when the server is the caller's

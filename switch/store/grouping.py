@@ -65,6 +65,9 @@ class Lane:
         self._flush_due = False
         self._failing = False  # what the last group heard
         self.waiting = 0  # items that have not left
+        # For who watches: items that left, and groups by size: at place n those of at most 2**n and more than half of it.
+        self.items = dict.fromkeys(Kind, 0)
+        self.sizes = {kind: [0] * (GROUP_ITEMS_MAX.bit_length() + 1) for kind in Kind}
 
     async def call(self, kind: Kind, item: Item) -> Any:
         """The item's own answer. A cancel leaves the step done or not done, never half.
@@ -90,6 +93,8 @@ class Lane:
             while queue and len(self._running) < GROUPS_IN_FLIGHT_PER_SHARD:
                 group = self._take(kind, queue)
                 if group:
+                    self.items[kind] += len(group)
+                    self.sizes[kind][(len(group) - 1).bit_length()] += 1
                     task = asyncio.create_task(self._run(kind, group), name=f"store group {kind.name}")
                     self._running.add(task)
                     task.add_done_callback(self._ran)

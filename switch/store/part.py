@@ -39,6 +39,11 @@ class StorePart:
         """How many shards there are; fixed when the store was first used."""
         return self._keys.shards
 
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """The queues, one per shard."""
+        return self._lanes
+
     def differing_field(self, earlier: Payment, instruction: Instruction) -> str:
         """Path of the first field in which `instruction` differs from what was first asked, "" when equal.
 

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from itertools import count
+from itertools import chain, count
 from typing import Any, Final
 
 from switch.domain.payment import Hold, Payment, State, Transition
@@ -60,8 +60,8 @@ class Payments(Restoring, Outbox):
 
         def script(which: Script, *first: str) -> RunGroup:
             async def run(items: Sequence[Item]) -> Any:
-                names = [*first, *(key for item in items for key in item.keys)]
-                argv = [len(items), *(value for item in items for value in item.argv)]
+                names = [*first, *chain.from_iterable(item.keys for item in items)]
+                argv = [len(items), *chain.from_iterable(item.argv for item in items)]
                 return await server.run(which, names, argv)
 
             return run
