@@ -42,6 +42,7 @@ BATCH_ITEMS_MAX: Final = 500  # SubmitPaymentsRequest; keeps one batch under MES
 BATCHES_IN_FLIGHT_PER_STREAM: Final = 4  # then the stream is not read: a slow reader cannot grow our memory
 GROUP_ITEMS_MAX: Final = 256  # store calls shared by one script call: keeps one script under about 10 ms
 GROUP_BYTES_MAX: Final = 1 << 20  # the same by size
+GROUP_ITEMS_BESIDE_ANOTHER: Final = 128  # fewer wait for the group that is out: each script call has its price
 GROUPS_IN_FLIGHT_PER_SHARD: Final = 4  # script calls sent and not answered; the next group grows meanwhile
 STORE_QUEUE_ITEMS_MAX: Final = 20_000  # waiting store calls; beyond it new payments are refused, completions are not
 INBOUND_REFUSALS_KEPT: Final = 10_000  # refusals told to rails and not recorded; a repeat crosses within seconds
@@ -123,7 +124,7 @@ assert RAIL_PREPARE_MS_MAX + 2 * STORE_CALL_MS_MAX < CALL_DEFAULT_MS
 assert RAIL_PREPARE_MS_MAX < RAIL_MESSAGE_VALID_MS
 assert ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX <= ENQUIRIES_PER_RAIL_WAITING_MAX <= RECOVERY_SCAN_COUNT // 5
 assert CALLS_IN_FLIGHT_MAX + LOOKS_IN_FLIGHT_MAX < CALLS_AT_THE_GATE_MAX  # the gate sheds, not the transport
-assert GROUP_ITEMS_MAX <= STORE_QUEUE_ITEMS_MAX
+assert GROUP_ITEMS_BESIDE_ANOTHER <= GROUP_ITEMS_MAX <= STORE_QUEUE_ITEMS_MAX
 assert GROUPS_IN_FLIGHT_PER_SHARD < STORE_CONNECTIONS_MAX
 assert QUOTE_KEPT_MS > QUOTE_MS_MAX
 assert EVENT_BYTES_MAX < EVENT_BATCH_BYTES_MAX < MESSAGE_BYTES_MAX

@@ -1,7 +1,8 @@
 """Group commit: calls of one turn of the event loop share one script call per shard and kind.
 
-A lane is one shard's queue. Groups leave it at the end of the turn in which their first item came, bounded by count
-and bytes; while GROUPS_IN_FLIGHT_PER_SHARD are out, the next ones grow. Completions leave before enquiries, and
+A lane is one shard's queue. A group leaves it at the end of the turn in which its first item came, bounded by count and
+bytes; while one is out the next one grows, and leaves beside it only when it is large: a script call costs as much as
+many items, so under load the groups make themselves as large as they should be. Completions leave before enquiries, and
 enquiries before new payments, so that an overload never stops what has begun.
 
 A group is a task of its own. A caller waits on a future and may leave at any time: its item is then done or not done
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from switch.errors import Refused, StoreUnavailable
 from switch.limits import (
     GROUP_BYTES_MAX,
+    GROUP_ITEMS_BESIDE_ANOTHER,
     GROUP_ITEMS_MAX,
     GROUPS_IN_FLIGHT_PER_SHARD,
     STORE_CALL_MS_MAX,
@@ -90,7 +92,7 @@ class Lane:
     def _flush(self) -> None:
         self._flush_due = False
         for kind, queue in self._queues.items():
-            while queue and len(self._running) < GROUPS_IN_FLIGHT_PER_SHARD:
+            while queue and self._may_leave(len(queue)):
                 group = self._take(kind, queue)
                 if group:
                     self.items[kind] += len(group)
@@ -98,6 +100,11 @@ class Lane:
                     task = asyncio.create_task(self._run(kind, group), name=f"store group {kind.name}")
                     self._running.add(task)
                     task.add_done_callback(self._ran)
+
+    def _may_leave(self, items: int) -> bool:
+        """A few wait for the group that is out, and leave with those that come meanwhile; many need not."""
+        running = len(self._running)
+        return not running or (items >= GROUP_ITEMS_BESIDE_ANOTHER and running < GROUPS_IN_FLIGHT_PER_SHARD)
 
     def _take(self, kind: Kind, queue: deque[_Waiting]) -> list[_Waiting]:
         group: list[_Waiting] = []

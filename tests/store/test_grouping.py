@@ -8,7 +8,13 @@ import pytest
 
 from switch.domain.payment import State
 from switch.errors import Refused, StoreUnavailable
-from switch.limits import GROUP_BYTES_MAX, GROUP_ITEMS_MAX, GROUPS_IN_FLIGHT_PER_SHARD, STORE_QUEUE_ITEMS_MAX
+from switch.limits import (
+    GROUP_BYTES_MAX,
+    GROUP_ITEMS_BESIDE_ANOTHER,
+    GROUP_ITEMS_MAX,
+    GROUPS_IN_FLIGHT_PER_SHARD,
+    STORE_QUEUE_ITEMS_MAX,
+)
 from switch.store import Store
 from switch.store.grouping import Item, Kind, Lane
 from tests.store.builders import ACK, NOW_MS, hold, join
@@ -69,23 +75,34 @@ async def test_groups_are_bounded_by_count_and_by_bytes(lane: Lane, script: Scri
     assert script.groups == [[0, 1], [2], [3], [4]]  # one item over the bound still leaves, alone
 
 
-async def test_the_next_group_grows_while_enough_are_out_and_completions_leave_first(
-    lane: Lane, script: Script
-) -> None:
+async def test_a_few_wait_for_the_group_that_is_out_and_completions_leave_first(lane: Lane, script: Script) -> None:
     calls = []
-    for n in range(GROUPS_IN_FLIGHT_PER_SHARD):
-        calls.append(asyncio.create_task(lane.call(Kind.PREPARE, item(n))))
+    for kind, name in (
+        (Kind.PREPARE, "first"),
+        (Kind.PREPARE, "new 1"),
+        (Kind.PREPARE, "new 2"),
+        (Kind.FINISH, "end 1"),
+        (Kind.FINISH, "end 2"),
+    ):
+        calls.append(asyncio.create_task(lane.call(kind, item(name))))
         await turn()
-    for name in ("new 1", "new 2"):
-        calls.append(asyncio.create_task(lane.call(Kind.PREPARE, item(name))))
-        await turn()
-    for name in ("end 1", "end 2"):
-        calls.append(asyncio.create_task(lane.call(Kind.FINISH, item(name))))
-        await turn()
-    assert script.groups == [[n] for n in range(GROUPS_IN_FLIGHT_PER_SHARD)]
+    assert script.groups == [["first"]]
     script.gate.set()
     await asyncio.gather(*calls)
-    assert script.groups[GROUPS_IN_FLIGHT_PER_SHARD:] == [["end 1", "end 2"], ["new 1", "new 2"]]
+    assert script.groups == [["first"], ["end 1", "end 2"], ["new 1", "new 2"]]
+
+
+async def test_many_leave_beside_others_until_enough_are_out(lane: Lane, script: Script) -> None:
+    calls = [asyncio.create_task(lane.call(Kind.PREPARE, item("first")))]
+    await turn()
+    for _ in range(GROUPS_IN_FLIGHT_PER_SHARD):
+        calls += [asyncio.create_task(lane.call(Kind.PREPARE, item(n))) for n in range(GROUP_ITEMS_BESIDE_ANOTHER)]
+        await turn()
+    many = [1] + [GROUP_ITEMS_BESIDE_ANOTHER] * (GROUPS_IN_FLIGHT_PER_SHARD - 1)
+    assert [len(group) for group in script.groups] == many
+    script.gate.set()
+    await asyncio.gather(*calls)
+    assert [len(group) for group in script.groups] == [*many, GROUP_ITEMS_BESIDE_ANOTHER]
 
 
 async def test_too_much_waiting_refuses_new_work_and_never_completions(lane: Lane, script: Script) -> None:
