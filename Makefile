@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find switch adapters proto -name '*.pyx' -o -name '*.pxd' -o -name '*.proto') pyproject.toml setup.py
 
-.PHONY: demo test planted lint bench drill services build clean
+.PHONY: demo test planted lint bench load drill services build clean
 
 demo: .venv.stamp
 	$(BIN)/bayswitch demo
@@ -19,6 +19,9 @@ lint: .venv.stamp
 
 bench: .venv.stamp
 	$(BIN)/python -m loadtest.bench
+
+load: .venv.stamp
+	$(BIN)/python -m loadtest.gate --profile loadtest/profiles/release.toml
 
 drill: .venv.stamp
 	$(BIN)/python -m loadtest.drill

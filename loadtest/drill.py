@@ -20,17 +20,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc.aio
-from bayswitch.v1 import participant_pb2, participant_pb2_grpc, settlement_pb2, settlement_pb2_grpc
 
 from deploy.local import kafka
 from deploy.local.valkey import Valkey, free_ports
 from loadtest.audit import audit
 from loadtest.provider import STEPS, Load
+from loadtest.rest import Rest, Rounds
 from loadtest.settlement_audit import audit_settlement
 from switch.archive import open_archive
 from switch.cli.processes import NotReady
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
-from switch.events.log import KafkaLog
 from switch.events.topics import ensure, topics_of
 from switch.rules import load_rules
 from switch.settings import load_settings
@@ -61,12 +60,10 @@ ENVIRONMENT: Final = {
 
 
 @dataclass
-class Figures:
+class Figures(Rounds):
     """What happened, for the last lines."""
 
     blows: Counter[str] = field(default_factory=Counter)
-    cut: int = 0
-    settled: int = 0
 
 
 class Drill:
@@ -216,34 +213,13 @@ class Drill:
                 async with asyncio.timeout(30):
                     await self.settle_windows()
 
-    async def settle_windows(self, *, cut: bool = True) -> None:
+    async def settle_windows(self) -> None:
         """One round. Every call is safe to repeat; one that fails is left for the next round."""
-        async with grpc.aio.insecure_channel(self.sandbox.address) as channel:
-            stub = settlement_pb2_grpc.SettlementServiceStub(channel)
-            options: dict[str, Any] = {"timeout": 10, "metadata": (("x-bayswitch-participant", OPERATOR),)}
-            listed = await stub.ListWindows(settlement_pb2.ListWindowsRequest(page_size=500), **options)
-            for each in sorted(listed.windows, key=lambda window: window.number):
-                if each.state == settlement_pb2.WINDOW_STATE_OPEN and cut:
-                    request = settlement_pb2.CutWindowRequest(window_id=each.window_id)
-                    await stub.CutWindow(request, **options)
-                    self.figures.cut += 1
-                elif each.state == settlement_pb2.WINDOW_STATE_CLOSED:
-                    await self._pay(stub, each.window_id, options)
+        await self._rest.settle_windows()
 
-    async def _pay(self, stub: Any, window_id: str, options: dict[str, Any]) -> None:
-        window = (await stub.GetWindow(settlement_pb2.GetWindowRequest(window_id=window_id), **options)).window
-        for owed in window.obligations:
-            await stub.ConfirmObligation(
-                settlement_pb2.ConfirmObligationRequest(
-                    window_id=window_id,
-                    participant=owed.participant,
-                    asset=owed.asset,
-                    amount_minor=owed.amount_minor,
-                    reference=f"DRILL-{window.number}-{owed.participant}"[:35],
-                ),
-                **options,
-            )
-        self.figures.settled += 1
+    @property
+    def _rest(self) -> Rest:
+        return Rest(self.sandbox.address, OPERATOR, self._valkey, self._kafka.bootstrap, self.figures)
 
     # --- the end -----------------------------------------------------------------------------------------------------
     async def _at_rest(self, load: Load, operator: asyncio.Task[None]) -> None:
@@ -253,51 +229,12 @@ class Drill:
         await load.stop()
         operator.cancel()
         await asyncio.gather(operator, return_exceptions=True)
-        deadline = time.monotonic() + QUIET_SECONDS_MAX
-        for reached in (self._nothing_reserved, self._nothing_waits, self._last_cut, self._all_paid):
-            while not await self._tried(reached):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{reached.__name__} is not reached")
-                await asyncio.sleep(0.3)
-
-    @staticmethod
-    async def _tried(reached: Callable[[], Awaitable[bool]]) -> bool:
-        try:
-            return await reached()
-        except grpc.aio.AioRpcError:
-            return False
-
-    async def _nothing_reserved(self) -> bool:
-        async with grpc.aio.insecure_channel(self.sandbox.address) as channel:
-            stub = participant_pb2_grpc.ParticipantServiceStub(channel)
-            metadata = (("x-bayswitch-participant", OPERATOR),)
-            answer = await stub.GetPositions(participant_pb2.GetPositionsRequest(), timeout=10, metadata=metadata)
-        return not any(position.reserved_minor for position in answer.positions)
+        if left := await self._rest.reach(QUIET_SECONDS_MAX):
+            raise TimeoutError(left[0])
 
     async def _nothing_waits(self) -> bool:
         """The outbox is empty, and the settler is where the log ends."""
-        waiting = self._valkey.command("XLEN", "outbox:{s0}")
-        if waiting:
-            return False
-        ends = await KafkaLog(self._kafka.bootstrap).ends()
-        applied: Any = self._valkey.command("HGETALL", "settle:{settle}:offsets")
-        offsets = applied if isinstance(applied, dict) else dict(zip(applied[::2], applied[1::2], strict=True))
-        return all(int(offsets.get(str(partition), 0)) == end for partition, end in ends.items())
-
-    async def _last_cut(self) -> bool:
-        await self.settle_windows()
-        return True
-
-    async def _all_paid(self) -> bool:
-        """Every window but the open ones is settled, and the topic has heard of it."""
-        await self.settle_windows(cut=False)
-        async with grpc.aio.insecure_channel(self.sandbox.address) as channel:
-            stub = settlement_pb2_grpc.SettlementServiceStub(channel)
-            options: dict[str, Any] = {"timeout": 10, "metadata": (("x-bayswitch-participant", OPERATOR),)}
-            listed = await stub.ListWindows(settlement_pb2.ListWindowsRequest(page_size=500), **options)
-        done = (settlement_pb2.WINDOW_STATE_OPEN, settlement_pb2.WINDOW_STATE_SETTLED)
-        with_payments = [window for window in listed.windows if window.state not in done]
-        return not with_payments and not self._valkey.command("XLEN", "settle:{settle}:announce")
+        return not await self._rest.waiting()
 
     async def _compared(self, load: Load) -> bool:
         # A payment that leaves the store while its page is read may be on none: nothing moves while it is compared.

@@ -1,0 +1,94 @@
+"""A profile says what a run is and what it must keep to: mix, shape, participants, faults, thresholds. Data: profiles/*.toml."""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from loadtest.mixes import MIXES, PEOPLE, Mix, load_mix
+from loadtest.shapes import Shape, shape_of
+
+__all__ = ["THRESHOLDS", "Profile", "RailFault", "load_profile"]
+
+# name -> what it says, for the report. *_min is a lower bound, *_max an upper one; each may be left out.
+THRESHOLDS: dict[str, str] = {
+    "begun_percent_min": "arrivals begun, of those meant, %",
+    "p50_ms_max": "response p50 of SubmitPayment, each corridor, ms",
+    "p99_ms_max": "response p99 of SubmitPayment, ms",
+    "p999_ms_max": "response p99.9 of SubmitPayment, ms",
+    "error_per_mille_max": "calls that failed, per mille",
+    "in_doubt_age_ms_max": "oldest IN_DOUBT, ms",
+    "memory_kib_per_minute_max": "memory slope of switch, relay and settler, KiB a minute, each",
+    "descriptors_grown_max": "open files of switch, relay and settler, end over beginning, each",
+    "capacity_min": "arrivals a second of the last stage that held (shape step)",
+    "cpu_ms_per_payment_max": "CPU of switch, store, relay, settler and rails for a payment, ms",
+}
+_KEYS = {"title", "mix", "seed", "warmup_s", "per_user", "processes", "rest_s_max", "skew_percent", "batch_items"}
+_TABLES = {"participants", "shape", "thresholds", "fault"}
+
+
+class RailFault(NamedTuple):
+    """What a mock rail does wrong during the run, on `per_mille` of its messages."""
+
+    rail: str
+    fault: str
+    per_mille: int
+
+
+class Profile(NamedTuple):
+    """One run. Its mix is one of mixes/, or a file beside the profile. `per_user`: arrivals a second of one Locust user; rates are multiples of it."""
+
+    name: str
+    title: str
+    path: Path
+    sha256: str
+    mix: Mix
+    shape: Shape
+    participants: Mapping[str, int]
+    faults: tuple[RailFault, ...]
+    thresholds: Mapping[str, int]
+    seed: int
+    warmup_s: int
+    per_user: int
+    processes: int
+    rest_s_max: int
+    batch_items: int
+
+
+def load_profile(path: Path) -> Profile:
+    """Raises ValueError: names what is wrong; OSError when there is no such file."""
+    content = path.read_bytes()
+    table = tomllib.loads(content.decode())
+    if unknown := table.keys() - _KEYS - _TABLES:
+        raise ValueError(f"{path.name}: unknown key {min(unknown)}")
+    thresholds: dict[str, int] = table.get("thresholds", {})
+    if wrong := thresholds.keys() - THRESHOLDS.keys():
+        raise ValueError(f"{path.name}: unknown threshold {min(wrong)}; there are {', '.join(THRESHOLDS)}")
+    shape = shape_of(table["shape"], path.parent)
+    per_user = table.get("per_user", 1)
+    if odd := [stage.rate for stage in shape.stages if stage.rate % per_user]:
+        raise ValueError(f"{path.name}: a rate of {odd[0]} is no multiple of per_user, {per_user}")
+    institutions: dict[str, int] = {"HK": 1, "CN": 1, "MO": 1, **table.get("participants", {})}
+    named = table["mix"]
+    mix_path = path.parent / named if named.endswith(".toml") else MIXES / f"{named}.toml"
+    mix = load_mix(mix_path, institutions, table.get("skew_percent", 100))
+    if strange := {one.kind for one in shape.recording} - mix.kinds.keys():
+        raise ValueError(f"{path.name}: the recording has {min(strange)}, which the mix {mix.name} has not")
+    return Profile(
+        name=path.stem,
+        title=table.get("title", path.stem),
+        path=path,
+        sha256=hashlib.sha256(content + mix_path.read_bytes() + PEOPLE.read_bytes()).hexdigest(),
+        mix=mix,
+        shape=shape,
+        participants=institutions,
+        faults=tuple(RailFault(**row) for row in table.get("fault", ())),
+        thresholds=thresholds,
+        seed=table.get("seed", 1),
+        warmup_s=table.get("warmup_s", 0),
+        per_user=per_user,
+        processes=table.get("processes", 1),
+        rest_s_max=table.get("rest_s_max", 120),
+        batch_items=table.get("batch_items", 50),
+    )

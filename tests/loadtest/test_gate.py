@@ -1,0 +1,109 @@
+"""The gate on a whole system: a good run passes, and a planted fault of each kind makes it fail and is named.
+
+One system for all: Kafka, store, rails, switch, relay, settler. The lost event comes last, for nothing heals it.
+"""
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadtest import gate
+from loadtest.gate import Gate
+from loadtest.profiles import load_profile
+from loadtest.report import Findings
+from loadtest.system import System, attached, started
+
+PROFILE = """
+mix = "everyday"
+warmup_s = 1
+per_user = 1
+batch_items = 10
+rest_s_max = 60
+[participants]
+HK = 2
+[shape]
+kind = "steady"
+rate = 25
+seconds = 5
+[thresholds]
+error_per_mille_max = 0
+p50_ms_max = 60000
+"""
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    quotes_end_soon = {"BAYSWITCH_QUOTE_MS": "5000"}
+    with started(tmp_path_factory.mktemp("system"), quotes_end_soon, quick=True) as running:
+        yield running
+
+
+def run(system: System, folder: Path, plant: str = "", **changes: str) -> Findings:
+    text = PROFILE
+    for before, after in changes.items():
+        text = re.sub(rf"^{before} = .*$", f"{before} = {after}", text, flags=re.MULTILINE)
+    (folder / "small.toml").write_text(text)
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    return Gate(load_profile(folder / "small.toml"), system, folder / "report", seed, plant).run()
+
+
+def test_a_good_run_passes_and_leaves_its_report(system: System, tmp_path: Path) -> None:
+    found = run(system, tmp_path)
+    assert (found.verdict, list(found.reasons)) == ("passed", [])
+    assert found.figures.failures == {}
+    assert found.figures.payments > 0
+    assert {"switch", "store", "relay", "settler", "kafka", "hkfps", "ecny"} <= found.figures.cpu_percent.keys()
+    kinds = {each.kind for each in found.calls}
+    assert kinds >= {"single", "check", "status", "quote"}
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert names >= {"report.html", "manifest.json", "summary.json", "calls.csv", "locust.html", "locust_stats.csv"}
+    assert json.loads((tmp_path / "report/summary.json").read_text())["verdict"] == "passed"
+
+
+def test_an_attached_switch_is_entered_only_when_asked(system: System) -> None:
+    wanted = {"HK": 1, "CN": 1, "MO": 2}
+    attached(system.address, {}, enrol=False).enrol(wanted)
+    assert "MOWALLET_2" not in system.participants()
+    attached(system.address, {}, enrol=True).enrol(wanted)
+    assert "MOWALLET_2" in system.participants()
+
+
+def test_a_slow_rail_fails_and_is_named(system: System, tmp_path: Path) -> None:
+    found = run(system, tmp_path, "slow-rail", p50_ms_max="40", mix='"red_packets"')
+    assert found.verdict == "failed"
+    assert any(reason.startswith("p50_ms_max: hk-hk.hkd ") for reason in found.reasons)
+    assert system.sandbox is not None
+    assert system.sandbox.control("hkfps", "faults")["faults"] == [], "what was planted is taken out again"
+    assert "p50_ms_max: hk-hk.hkd " in (tmp_path / "report/report.html").read_text("utf-8")
+
+
+def test_a_lost_event_fails_and_is_named(system: System, tmp_path: Path) -> None:
+    found = run(system, tmp_path, "lost-event", rest_s_max="4")
+    assert found.verdict == "failed"
+    lost = [each for each in found.reasons if re.search(r"the record says (COMMITTED|ABORTED), the topic None", each)]
+    assert len(lost) == 1, found.reasons
+    assert any(" comes after " in reason for reason in found.reasons), "the gap in the debtor agent's sequence"
+    assert lost[0] in (tmp_path / "report/report.html").read_text("utf-8").replace("&#x27;", "'")
+
+
+def test_a_switch_that_does_not_answer_fails(tmp_path: Path) -> None:
+    nobody = attached("127.0.0.1:1", {}, enrol=False)
+    found = run(nobody, tmp_path, rate="5", seconds="2", rest_s_max="1")
+    assert found.verdict == "failed"
+    assert found.reasons[0].startswith("no audit, the switch does not answer: UNAVAILABLE")
+    assert found.figures.failures.keys() == {"UNAVAILABLE"}
+
+
+def test_a_profile_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gate", "--profile", str(tmp_path / "none.toml")])
+    with pytest.raises(SystemExit) as ended:
+        gate.main()
+    assert ended.value.code == 1
+    assert "no verdict" in capsys.readouterr().err

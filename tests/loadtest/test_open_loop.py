@@ -1,0 +1,120 @@
+"""Locust as the gate runs it, in two processes, against a switch that stalls: what it reports is what callers waited.
+
+Goal: no coordinated omission. Method: a server of the contract that answers at once, except for one stall; a closed loop
+would send nothing meanwhile, and report a handful of slow calls that no p99 shows.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from bayswitch.v1 import payment_pb2, payment_pb2_grpc
+
+from loadtest.child import LocustFailed, run_locust
+from loadtest.figures import measure
+from loadtest.profiles import load_profile
+from loadtest.users.record import read_answers, read_calls
+
+RATE, SECONDS, STALL_SECONDS, STALLS_AFTER = 60, 6, 2.0, 100
+MIX = """
+title = "One corridor"
+[kinds]
+single = 100
+[[corridor]]
+id = "hk-hk.hkd"
+percent = 100
+fixed = [100]
+source = "ours"
+"""
+PROFILE = f"""
+mix = "mix.toml"
+processes = 2
+per_user = 5
+[shape]
+kind = "steady"
+rate = {RATE}
+seconds = {SECONDS}
+"""
+
+
+class Stalling(payment_pb2_grpc.PaymentServiceServicer):
+    """Pays at once; after STALLS_AFTER payments it answers nobody for STALL_SECONDS, whoever comes."""
+
+    def __init__(self) -> None:
+        self.uetrs: list[str] = []
+        self._answers = asyncio.Event()
+        self._answers.set()
+
+    async def SubmitPayment(self, request: Any, context: Any) -> Any:
+        self.uetrs.append(request.uetr)
+        if len(self.uetrs) == STALLS_AFTER:
+            self._answers.clear()
+            asyncio.get_running_loop().call_later(STALL_SECONDS, self._answers.set)
+        await self._answers.wait()
+        paid = payment_pb2.Payment(uetr=request.uetr, state=payment_pb2.PAYMENT_STATE_COMMITTED)
+        return payment_pb2.SubmitPaymentResponse(payment=paid)
+
+
+@pytest.fixture
+async def stalling() -> AsyncIterator[tuple[Stalling, str]]:
+    server, servicer = grpc.aio.server(), Stalling()
+    payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield servicer, f"127.0.0.1:{port}"
+    await server.stop(None)
+
+
+async def test_a_stall_of_the_switch_is_in_the_reported_p99(stalling: tuple[Stalling, str], tmp_path: Path) -> None:
+    servicer, address = stalling
+    (tmp_path / "mix.toml").write_text(MIX)
+    (tmp_path / "small.toml").write_text(PROFILE)
+    profile, seed = load_profile(tmp_path / "small.toml"), random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    samples = await asyncio.to_thread(run_locust, profile, address, tmp_path, seed, dict)
+    calls = read_calls(tmp_path)
+    figures = measure(profile, int((tmp_path / "begun").read_text()), calls, samples, 0)
+    assert figures.failures == {}
+    assert figures.pay.p99 > 1000 * STALL_SECONDS * 0.75
+    # Everybody who came in the first half of the stall waited for the other half; a fifth less, for chance.
+    waited = sum(1 for each in calls if each.response_ms > 1000 * STALL_SECONDS / 2)
+    assert waited > RATE * STALL_SECONDS / 2 * 0.8
+    assert sum(1 for name in os.listdir(tmp_path) if name.startswith("calls-")) == profile.processes
+    assert sorted(each.uetr for each in read_answers(tmp_path)) == sorted(servicer.uetrs), "each answer is kept, once"
+    assert {each.told for each in read_answers(tmp_path)} == {"COMMITTED"}
+    assert (tmp_path / "locust.html").exists()
+    assert len({each.part for each in samples}) == profile.processes + 1
+
+
+async def test_a_recording_is_played_as_it_was(stalling: tuple[Stalling, str], tmp_path: Path) -> None:
+    """Two processes play every other row each; together they are due as far apart as recorded, to the clock's grain."""
+    servicer, address = stalling
+    offsets = [0, 10, 10, 400, 900, 905]
+    (tmp_path / "mix.toml").write_text(MIX)
+    (tmp_path / "rows.csv").write_text("offset_ms,kind\n" + "".join(f"{each},single\n" for each in offsets))
+    shape = 'mix = "mix.toml"\nprocesses = 2\n[shape]\nkind = "replay"\nfile = "rows.csv"\n'
+    (tmp_path / "small.toml").write_text(shape)
+    profile = load_profile(tmp_path / "small.toml")
+    await asyncio.to_thread(run_locust, profile, address, tmp_path, 1, dict)
+    assert len(servicer.uetrs) == len(offsets)
+    by_process = [
+        sorted(int(line.split(",")[3]) for line in (tmp_path / name).read_text().splitlines())
+        for name in sorted(os.listdir(tmp_path))
+        if name.startswith("calls-")
+    ]
+    apart = sorted([due - dues[0] for due in dues] for dues in by_process)
+    assert apart == [pytest.approx([0, 10, 900], abs=2), pytest.approx([0, 390, 895], abs=2)]
+
+
+async def test_a_locust_that_fails_says_why(tmp_path: Path) -> None:
+    (tmp_path / "mix.toml").write_text(MIX)
+    (tmp_path / "small.toml").write_text(PROFILE)
+    profile = load_profile(tmp_path / "small.toml")
+    (tmp_path / "small.toml").write_text("[shape]\nkind = 'zigzag'\n")
+    with pytest.raises(LocustFailed, match=r"shape\.kind is one of"):
+        await asyncio.to_thread(run_locust, profile, "127.0.0.1:1", tmp_path, 1, dict)
