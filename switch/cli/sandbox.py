@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -134,8 +135,10 @@ class Sandbox:
         """What `bayswitch events` shows: the topic once everything is published, or without a broker the outbox."""
         arguments = [sys.executable, "-m", "switch", "events", "--json", *(["--topic"] if bootstrap else [])]
         environment = {**os.environ, **self._environment}
-        found = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment, timeout=60)
-        return list(json.loads(found.stdout))
+        with tempfile.TemporaryFile() as printed:  # a thousand events are more than a pipe holds
+            subprocess.run(arguments, stdout=printed, stderr=subprocess.PIPE, check=True, env=environment, timeout=60)
+            printed.seek(0)
+            return list(json.load(printed))
 
     def stop(self) -> dict[str, int]:
         """The switch first, so that what runs may end; exit status by part."""
