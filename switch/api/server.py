@@ -68,7 +68,7 @@ class _ByName:
     """What the generated code adds services to: handlers are found by the name of the method, and none is registered.
 
     grpc.aio has a waiting task per registered method, and for every call waits anew for all of them: with our thirty
-    methods that is a quarter of the CPU of a call.
+    methods that is 16 us of CPU for each call.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
