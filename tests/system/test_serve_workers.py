@@ -168,9 +168,13 @@ async def test_a_killed_worker_is_replaced_and_no_answer_is_lost(sandbox: Sandbo
 
 
 async def replaced(sandbox: Sandbox, gone: set[int]) -> None:
-    await eventually(
-        lambda: len(ready(sandbox)) == WORKERS and not gone & set(ready(sandbox).values()), f"{gone} are replaced"
-    )
+    """Of one look: one that is just dying may be there in a first and gone in a second."""
+
+    def whole() -> bool:
+        now = set(ready(sandbox).values())
+        return len(now) == WORKERS and not gone & now
+
+    await eventually(whole, f"{gone} are replaced")
 
 
 async def test_sighup_reaches_every_worker(sandbox: Sandbox) -> None:
