@@ -1,6 +1,7 @@
 # Each target makes what it needs: the virtual environment, the contract, the compiled parts.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 3# processes that share the tests out: two cores bear three, for they wait much of the time
 SOURCES := $(shell find switch adapters proto -name '*.pyx' -o -name '*.pxd' -o -name '*.proto') pyproject.toml setup.py
 
 .PHONY: demo test planted lint bench load drill services build clean
@@ -9,7 +10,7 @@ demo: .venv.stamp
 	$(BIN)/bayswitch demo
 
 test: .venv.stamp
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 planted: .venv.stamp
 	$(BIN)/python -m tests.planted

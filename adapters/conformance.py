@@ -62,7 +62,7 @@ async def accepts(case: RailCase) -> None:
     require(0 < len(ack.rail_reference) <= 64, "an ack carries the rail's reference, <= 64")
     require(bool(ack.rail_code), "an ack carries the rail's word for done")
     require(await times_paid(case, hold) == 1, "an accepted payment is in the books")
-    require(await enquired(case, hold) == Enquiry(Outcome.DONE, ack=ack), "asked about what is paid: DONE, the same ack")
+    require(await enquired(case, hold) == Enquiry(Outcome.DONE, ack=ack), "asked about it: DONE, with the same ack")
 
 
 async def repeat_is_safe(case: RailCase) -> None:
