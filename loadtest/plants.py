@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
+from deploy.local.standstill import pause
 from loadtest.system import System
 
 __all__ = ["PLANTS"]
@@ -47,7 +48,7 @@ def _lost_event(system: System) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
     for pid in relay:
-        os.kill(pid, signal.SIGSTOP)
+        pause(pid)
     hand = threading.Thread(target=drop, name="plant")
     hand.start()
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from deploy.local.standstill import pause
 from switch.app import workers
 from switch.app.workers import Supervisor, WorkerNotReady, port_kept
 from switch.errors import ConfigError
@@ -186,7 +187,7 @@ async def test_one_that_does_not_end_is_killed(
     monkeypatch.setattr(workers, "_END_MS", 50)
     caplog.set_level(logging.INFO, _LOGGER)
     async with crew_of(2, tmp_path / "told", drain_ms=0):
-        os.kill(pids(caplog)[1], signal.SIGSTOP)
+        pause(pids(caplog)[1])
     assert "worker 1 did not end in 50 ms and is killed" in caplog.text
     assert "worker 0 did not end" not in caplog.text
     with pytest.raises(ProcessLookupError):

@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.local import standstill
+
 __all__ = ["KafkaFailed", "Node"]
 
 HOST = "127.0.0.1"
@@ -195,8 +197,8 @@ class Node:
         self._forget()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
-        os.kill(self.pid, signal.SIGSTOP)
+        """Connections stay open and nothing answers, from now on."""
+        standstill.pause(self.pid)
 
     def resume(self) -> None:
         """SIGCONT after `pause`."""

@@ -16,10 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.local.debian import ACCOUNT, PostgresFailed, as_account, missing, programs
+from deploy.local.standstill import GONE, await_that, pause, send, state
 from deploy.local.valkey import free_ports
 
 __all__ = ["Postgres", "PostgresFailed", "missing", "run_postgres"]
@@ -28,14 +29,11 @@ HOST = "127.0.0.1"
 USER = "postgres"  # of the database; the password is new for every data folder
 START_SECONDS_MAX = 60  # a start takes a fifth of a second; one after a kill replays the log
 STOP_SECONDS_MAX = 3  # a fast shutdown takes a tenth; who connects and says nothing would delay it by a minute
-OBEY_SECONDS_MAX = 10  # a SIGSTOP or SIGKILL
 PROGRAM_SECONDS_MAX = 60  # initdb takes a second
 START_ATTEMPTS_MAX = 3  # a free port may be taken between choosing and binding it
 POLL_SECONDS = 0.02
 LOG_TAIL_CHARS = 2_000
 GUARD = Path(__file__).with_name("guard.py")
-STILL = ("T", "Z", "")  # states of proc(5): stopped, dead and not yet buried, no such process
-GONE = STILL[1:]
 SEGMENT_LINE = 6  # of postmaster.pid: key and id of the System V segment
 
 # A cluster sorts by code points, so that it does the same on every machine; only its password opens it.
@@ -167,29 +165,27 @@ class Postgres:
 
     def pause(self) -> None:
         """SIGSTOP to every process of the server: connections stay open and nothing answers."""
-        _send(signal.SIGSTOP, [self.pid])
-        _until(lambda: _state(self.pid) in STILL)  # from here on it makes no child
-        children = _children(self.pid)
-        _send(signal.SIGSTOP, children)
-        _until(lambda: all(_state(pid) in STILL for pid in children))
+        pause(self.pid)  # from here on it makes no child
+        for child in _children(self.pid):
+            pause(child)
 
     def resume(self) -> None:
         """SIGCONT after `pause`. Safe to repeat."""
-        _send(signal.SIGCONT, [*_children(self.pid), self.pid])
+        send(signal.SIGCONT, [*_children(self.pid), self.pid])
 
     def kill(self) -> None:
         """As a power cut: every process at once, nothing is flushed. `start` brings the server back with its data."""
         assert self.pid, "this server does not run"
         self.pause()
         children = _children(self.pid)
-        _send(signal.SIGKILL, [self.pid, *children])
+        send(signal.SIGKILL, [self.pid, *children])
         self._forget()
-        _until(lambda: all(_state(pid) in GONE for pid in children))
+        await_that(lambda: all(state(pid) in GONE for pid in children))
 
     def stop(self) -> None:
         """Fast shutdown, which waits for no client; `kill` when it takes too long. Safe to repeat, and after `kill`."""
         if self.pid and self._guard is not None:
-            _send(signal.SIGINT, [self.pid])
+            send(signal.SIGINT, [self.pid])
             self.resume()  # a paused process cannot hear the first
             try:
                 self._guard.wait(STOP_SECONDS_MAX)
@@ -230,34 +226,12 @@ def _out_of_reach(folder: Path) -> str:
     return ""
 
 
-def _send(number: signal.Signals, pids: Sequence[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
-            os.kill(pid, number)
-
-
-def _state(pid: int) -> str:
-    """One letter, as in proc(5); "" when the process is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
 def _children(pid: int) -> list[int]:
     """Every process that the server made: each runs in a session of its own, so that no signal reaches all of them."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return []
-
-
-def _until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + OBEY_SECONDS_MAX
-    while not reached():
-        if time.monotonic() > deadline:
-            raise PostgresFailed("PostgreSQL's processes do not obey a signal")
-        time.sleep(POLL_SECONDS)
 
 
 @contextlib.contextmanager

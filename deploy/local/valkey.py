@@ -18,6 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from deploy.local import standstill
 from switch.store.embedded import spawn_server
 
 __all__ = ["FOLLOW_AT_ONCE", "Cluster", "Valkey", "run_cluster", "run_valkey"]
@@ -91,7 +92,7 @@ class Valkey:
 
     def pause(self) -> None:
         """The server is there and says nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
+        standstill.pause(self.pid)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

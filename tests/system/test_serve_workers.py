@@ -21,6 +21,7 @@ from bayswitch.v1 import payment_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import loadtest
+from deploy.local.standstill import pause
 from loadtest.provider import STEPS, Load
 from switch.cli.demo import request_of
 from switch.cli.processes import NotReady, start_part
@@ -142,7 +143,7 @@ async def test_every_worker_answers_on_the_one_port(sandbox: Sandbox) -> None:
     for alone in pids.values():
         try:
             for pid in set(pids.values()) - {alone}:
-                os.kill(pid, signal.SIGSTOP)
+                pause(pid)
             await eventually(lambda: answers(sandbox.address), f"{alone} answers")
         finally:
             for pid in set(pids.values()) - {alone}:

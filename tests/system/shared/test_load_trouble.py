@@ -17,6 +17,7 @@ import pytest
 from bayswitch.v1 import payment_pb2, payment_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from deploy.local.standstill import pause
 from loadtest.provider import STEPS, Load
 from switch.cli.demo import request_of
 from switch.cli.processes import start_part
@@ -64,7 +65,7 @@ async def test_too_many_at_once(running: Sandbox) -> None:
     requests, rail = [_request() for _ in range(TOO_MANY)], running.rails["hkfps"].pid
     async with grpc.aio.insecure_channel(running.address) as channel:
         stub = payment_pb2_grpc.PaymentServiceStub(channel)
-        os.kill(rail, signal.SIGSTOP)
+        pause(rail)
         try:
             calls = [asyncio.ensure_future(_submit(stub, request, AS_MOWALLET)) for request in requests]
             shed = await _shed(calls, TOO_MANY - CALLS_IN_FLIGHT_MAX)

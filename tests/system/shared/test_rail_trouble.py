@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from adapters import RAILS
+from deploy.local.standstill import pause
 from switch.cli.sandbox import Sandbox
 from switch.limits import RAIL_PREPARE_MS_MAX
 from tests.system.shared.conftest import MESSAGE_VALID_MS
@@ -78,7 +79,7 @@ def frozen(embedded: Sandbox) -> Iterator[Future[Any]]:
         with payments_in(embedded) as provider:
             payer = provider("HKWALLET")
             request = payer.request(LATE)
-            os.kill(embedded.rails["hkfps"].pid, signal.SIGSTOP)
+            pause(embedded.rails["hkfps"].pid)
             try:
                 answer = payer.submit(request)
                 assert payer.reserved() == {"HKD": 1000}

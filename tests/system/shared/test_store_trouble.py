@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from bayswitch.v1 import participant_pb2, payment_pb2, quote_pb2
 
+from deploy.local.standstill import pause
 from deploy.local.valkey import Valkey, run_valkey
 from switch.cli.sandbox import OPERATOR, Sandbox
 from switch.errors import REASONS
@@ -28,7 +29,7 @@ def test_a_store_that_stands_still(embedded: Sandbox) -> None:
     """SIGSTOP: connections stay open and nothing answers."""
     assert embedded.switch is not None
     server = _server_of(embedded.switch.pid)
-    _outage(embedded, lambda: os.kill(server, signal.SIGSTOP), lambda: os.kill(server, signal.SIGCONT))
+    _outage(embedded, lambda: pause(server), lambda: os.kill(server, signal.SIGCONT))
 
 
 def test_a_store_that_dies(running: Sandbox, store_server: Valkey) -> None:
