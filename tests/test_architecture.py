@@ -25,6 +25,7 @@ OVERSIZE: Final[dict[str, int]] = {}
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "limits": set(),
     "errors": {"limits"},
+    "garbage": set(),
     "domain": {"errors", "limits"},
     "ports": {"domain", "errors", "limits"},
     "routing": {"domain", "errors", "limits", "ports"},

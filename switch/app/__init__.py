@@ -21,6 +21,7 @@ from switch.archive import SqlArchive, open_archive
 from switch.domain.corridor import Fee
 from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
 from switch.errors import ConfigError, anatomy
+from switch.garbage import collect_rarely
 from switch.limits import BACKGROUND_END_MS, BACKGROUND_RESTART_MS, CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_VALID_MS
 from switch.ports import Archive, Durability, Rail
 from switch.routing import RouterHolder
@@ -358,6 +359,7 @@ async def run_works(works: Sequence[Work], on_ready: Callable[[], None] = lambda
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    collect_rarely()
     on_ready()
     tasks = [loop.create_task(_kept_running(what, work)) for what, work in works]
     try:
@@ -384,6 +386,7 @@ async def serve(settings: Settings, on_ready: Callable[[Switch], None]) -> None:
         await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
+            collect_rarely()
             on_ready(switch)
             await told
     finally:

@@ -1,4 +1,4 @@
-"""The metrics half of the composition root: what an operator watches of one switch, and where it is read from."""
+"""The metrics half of the composition root: what an operator watches of one process, and where it is read from."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,18 +8,21 @@ from adapters import wire
 from switch import __version__, routing
 from switch.api import Server
 from switch.app.settlement import Settling
+from switch.app.watching import Beside
 from switch.domain.payment import State
 from switch.errors import ConfigError
 from switch.events import Relay
 from switch.events.trouble import Trouble
 from switch.metrics import (
     Admin,
+    Ask,
     Buckets,
     Metric,
     PathMeter,
     Row,
     Scrape,
     Sizes,
+    Source,
     call_families,
     loop_families,
     made,
@@ -37,7 +40,7 @@ _AGES_S: Final = (1, 10, 60, 600, 3_600)
 
 
 class Metrics:
-    """The admin port of one switch and everything behind it. Reads parts when it is scraped, and changes none."""
+    """The admin port of one process and everything behind it. Reads parts when it is scraped, and changes none."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._path = PathMeter()
@@ -50,24 +53,38 @@ class Metrics:
 
     async def start(self, store: Store, settling: Settling, server: Server, ailment: Callable[[], str]) -> int:
         """Serve. Returns the bound port. Raises ConfigError: admin_host and admin_port cannot be bound."""
-        meter, delays = self._path, self._delays
-        sources = {
-            "build": lambda: made("bayswitch_build_info", [((__version__, _twin(routing), _twin(wire)), 1)]),
-            "process": process_families,
+        meter = self._path
+        sources: dict[str, Source] = {
             "calls": lambda: call_families(meter),
             "running": lambda: made("bayswitch_calls_running", _by_name(server.running_by_kind)),
             "path": lambda: path_families(meter),
             "queues": lambda: _queues(store),
-            "events": lambda: _events(settling),
-            "loop": lambda: loop_families(delays),
         }
-        asks = {
+        asks: dict[str, Ask] = {
             "open payments": lambda: _open_payments(store, self._clock),
             "outbox": lambda: _outbox(store, self._clock),
             "caps": lambda: _caps(store),
         }
+        return await self._serve(sources, asks, settling, ailment)
+
+    async def start_beside(self, store: Store, works: Beside) -> int:
+        """Serve for a relay or a settler in a process of its own: healthy while it runs, whatever it waits for."""
+        asks: dict[str, Ask] = {"outbox": lambda: _outbox(store, self._clock)} if works.relay else {}
+        return await self._serve({}, asks, works, lambda: "")
+
+    async def _serve(
+        self, sources: Mapping[str, Source], asks: Mapping[str, Ask], works: Beside, ailment: Callable[[], str]
+    ) -> int:
+        """With what every process has."""
+        delays = self._delays
+        common: dict[str, Source] = {
+            "build": lambda: made("bayswitch_build_info", [((__version__, _twin(routing), _twin(wire)), 1)]),
+            "process": process_families,
+            "events": lambda: _events(works),
+            "loop": lambda: loop_families(delays),
+        }
         self._watching = asyncio.create_task(watch_loop(delays))
-        self._admin = Admin(Scrape(sources, asks), ailment)
+        self._admin = Admin(Scrape({**common, **sources}, asks), ailment)
         return await first_free(self._admin, self._settings)
 
     async def close(self) -> None:
@@ -109,9 +126,9 @@ def _queues(store: Store) -> Iterator[Metric]:
     yield from made("bayswitch_store_group_items", sizes)
 
 
-def _events(settling: Settling) -> Iterator[Metric]:
-    """What runs in this process; a relay or settler of its own, or of another worker, is not seen here."""
-    relay, settler, announcer = settling.relay, settling.settler, settling.announcer
+def _events(works: Beside) -> Iterator[Metric]:
+    """What runs in this process; a relay or settler of its own, or of another worker, has an admin port of its own."""
+    relay, settler, announcer = works.relay, works.settler, works.announcer
     yield from made("bayswitch_relay_published_total", [((), relay.published_total)] if relay else [])
     yield from made("bayswitch_relay_shards_held", [((), sum(relay.held))] if relay else [])
     yield from made("bayswitch_settler_lag_records", [((), settler.lag)] if settler else [])

@@ -1,19 +1,34 @@
-"""Whether anybody watches a switch: without an admin port nothing is metered, and the libraries are not even loaded."""
+"""Whether anybody watches a process: without an admin port nothing is metered, and the libraries are not even loaded."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from switch.api import Server
 from switch.app.settlement import Settling
+from switch.events import Relay
+from switch.events.announcer import Announcer
+from switch.events.settler import Settler
 from switch.ports import UNMETERED, Clock, Meter
 from switch.settings import Settings
 from switch.store import Store
 
-__all__ = ["Watched", "watched"]
+__all__ = ["Beside", "Watched", "watched", "watched_beside"]
+
+
+class Beside(Protocol):
+    """What of the work beside the payments runs in this process; None: not here."""
+
+    @property
+    def relay(self) -> Relay | None: ...
+    @property
+    def settler(self) -> Settler | None: ...
+    @property
+    def announcer(self) -> Announcer | None: ...
 
 
 class Watched(Protocol):
-    """The admin port of one switch, or none."""
+    """The admin port of one process, or none."""
 
     meter: Meter
 
@@ -22,6 +37,10 @@ class Watched(Protocol):
 
         Raises ConfigError: admin_host and admin_port cannot be bound.
         """
+        ...
+
+    async def start_beside(self, store: Store, works: Beside) -> int:
+        """The same in a process that runs `works` and takes no payments."""
         ...
 
     async def close(self) -> None:
@@ -35,6 +54,9 @@ class _Unwatched:
     async def start(self, _store: Store, _settling: Settling, _server: Server, _ailment: Callable[[], str]) -> int:
         return 0
 
+    async def start_beside(self, _store: Store, _works: Beside) -> int:
+        return 0
+
     async def close(self) -> None:
         """Nothing is open."""
 
@@ -46,3 +68,17 @@ def watched(settings: Settings, clock: Clock) -> Watched:
     from switch.app.metrics import Metrics
 
     return Metrics(settings, clock)
+
+
+@asynccontextmanager
+async def watched_beside(settings: Settings, clock: Clock, store: Store, works: Beside) -> AsyncIterator[str]:
+    """The admin port of a relay or a settler in a process of its own. Yields where it is, "none" when nobody watches.
+
+    Raises ConfigError: admin_host and admin_port cannot be bound. A switch on the same machine needs another port.
+    """
+    watch = watched(settings, clock)
+    try:
+        port = await watch.start_beside(store, works)
+        yield f"{settings.admin_host}:{port}" if port else "none"
+    finally:
+        await watch.close()
