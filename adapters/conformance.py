@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from adapters.kit import statement_promises, together_promises
 from adapters.kit.faults import FaultKind
 from adapters.kit.promises import (
     AMPLE_MS,
@@ -31,11 +32,6 @@ from adapters.kit.promises import (
     silent,
     times_paid,
     until,
-)
-from adapters.kit.statement_promises import (
-    statement_holds_together,
-    statement_lists_what_came_in,
-    statement_lists_what_was_paid,
 )
 from switch.domain.instruction import Instruction
 from switch.domain.payment import Payment
@@ -343,16 +339,16 @@ async def inbound_repeated(factory: CaseFactory) -> None:
 
 
 async def inbound_in_the_statement(factory: CaseFactory) -> None:
-    """See statement_lists_what_came_in."""
+    """See statement_promises.statement_lists_what_came_in."""
     async with factory(Inbox("")) as case:
-        await statement_lists_what_came_in(case)
+        await statement_promises.statement_lists_what_came_in(case)
 
 
 _PLAIN: Final[tuple[Check, ...]] = (
     accepts, repeat_is_safe, repeats_at_once, other_body_is_refused, refuses_by_its_rules, maps_every_code, never_seen,
     silence, silence_after_booking, late_answer, answer_twice, malformed_answer, badly_signed_answer, cut_in_the_answer,
     cut_before_the_answer, still_working, offline, maintenance, cancel_is_clean, expired, abort, pipelined, close_is_silence,
-    statement_lists_what_was_paid, statement_holds_together,
+    *together_promises.CHECKS, *statement_promises.CHECKS,
 )  # fmt: skip
 _NEEDS: Final[Mapping[str, FaultKind]] = {
     "badly_signed_answer": FaultKind.BAD_SIGNATURE,

@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+from loadtest.bench_rows import Figure, Scale, named, rows_of
+from loadtest.bench_table import heading, line
 from loadtest.measure import closed_loop
 from switch.archive import SqlArchive, open_archive
 from switch.domain.money import Asset
@@ -24,11 +26,11 @@ from switch.domain.settlement import LogRange, SettlementFact
 from switch.limits import CHUNK_RECORDS_MAX, PAGE_SIZE_MAX, RETIRE_COUNT, SETTLEMENT_PARTITIONS
 from switch.ports import ArchivedFact
 
-__all__ = ["main", "measure"]
+__all__ = ["figures", "main", "measure"]
 
 AGENTS = 40
 NOW_MS = 1_795_400_000_000
-LOOK_SECONDS = 2
+LOOK_SECONDS = 1
 SAMPLED = 10  # one of so many is looked at and retired
 SEED = 20_261_123
 
@@ -44,12 +46,18 @@ def main() -> None:
     parser.add_argument("--url", default="", help="of an empty PostgreSQL database; it is left full")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bayswitch-archive-") as folder:
-        for row in asyncio.run(measure(options.url, Path(folder), options.facts)):
-            print(row)
+        found = dict(named("archive", asyncio.run(measure(options.url, Path(folder), options.facts))))
+    print(heading(), *(line(row, found[row.key]) for row in rows_of("archive") if row.key in found), sep="\n")
 
 
-async def measure(url: str, folder: Path, count: int) -> list[str]:
-    """The rows of the table."""
+def figures(scale: Scale) -> Iterator[tuple[str, Figure]]:
+    """The rows of part "archive"."""
+    with tempfile.TemporaryDirectory(prefix="bayswitch-archive-") as folder:
+        yield from named("archive", asyncio.run(measure("", Path(folder), scale.facts)))
+
+
+async def measure(url: str, folder: Path, count: int) -> dict[str, Figure]:
+    """Figures by the name of their row."""
     archive = open_archive(url, folder)
     await archive.start()
     chance = random.Random(SEED)
@@ -63,30 +71,24 @@ async def measure(url: str, folder: Path, count: int) -> list[str]:
         worked_ns.append(time.process_time_ns() - worked)
         sample += chunk[::SAMPLED]
     tail = spent_ns[-max(1, len(spent_ns) // 10) :]
-    rows = [
-        _row("facts kept per second", _rate(count, spent_ns), f"chunks of {CHUNK_RECORDS_MAX:,}"),
-        _row("the last tenth of them", _rate(count * len(tail) // len(spent_ns), tail), f"of {count:,} facts"),
-        _row(
-            "facts per second of CPU",
-            _rate(count, worked_ns),
-            "of this process; what others leave of the machine aside",
-        ),
-        *await _looks(archive, chance, sample, count),
-        await _retire(archive, [one.fact.uetr for one in sample]),
-    ]
+    found = {
+        "facts kept per second": _figure(_rate(count, spent_ns), f"chunks of {CHUNK_RECORDS_MAX:,}"),
+        "the last tenth of them": _figure(_rate(count * len(tail) // len(spent_ns), tail), f"of {count:,} facts"),
+        "facts per second of CPU": _figure(_rate(count, worked_ns), "of this process, whatever others take meanwhile"),
+        **await _looks(archive, chance, sample, count),
+        "facts retired per second": await _retire(archive, [one.fact.uetr for one in sample]),
+    }
     await archive.close()
     if not url:
-        rows.append(
-            _row("bytes on disk per payment", f"{_size(folder) // count:,}", "with its entries and all indexes")
-        )
-    return rows
+        found["bytes on disk per payment"] = _figure(_size(folder) / count, "with its entries and all indexes")
+    return found
 
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-async def _looks(archive: SqlArchive, chance: random.Random, kept: list[ArchivedFact], count: int) -> list[str]:
+async def _looks(archive: SqlArchive, chance: random.Random, kept: list[ArchivedFact], count: int) -> dict[str, Figure]:
     """Latencies, one call at a time."""
     everything = [LogRange(partition, 0, count) for partition in range(SETTLEMENT_PARTITIONS)]
 
@@ -108,21 +110,20 @@ async def _looks(archive: SqlArchive, chance: random.Random, kept: list[Archived
     looks: dict[str, Callable[[], Awaitable[int]]] = {
         "get": get,
         f"statement, pages of {PAGE_SIZE_MAX}": page,
-        f"nets of {count:,} payments": nets,
+        "nets of all payments": nets,
     }
-    rows = []
+    found = {}
     for name, look in looks.items():
         rate = await closed_loop([look], LOOK_SECONDS)
-        rows.append(_row(name, f"{rate.p50_ms:.2f} ms", f"p99 {rate.p99_ms:.2f} ms"))
-    return rows
+        found[name] = _figure(rate.p50_ms, f"p99 {rate.p99_ms:.2f} ms, one call at a time, over {count:,} payments")
+    return found
 
 
-async def _retire(archive: SqlArchive, uetrs: list[str]) -> str:
+async def _retire(archive: SqlArchive, uetrs: list[str]) -> Figure:
     begun = time.perf_counter_ns()
     for start in range(0, len(uetrs), RETIRE_COUNT):
         await archive.retired(uetrs[start : start + RETIRE_COUNT])
-    rate = _rate(len(uetrs), [time.perf_counter_ns() - begun])
-    return _row("facts retired per second", rate, f"steps of {RETIRE_COUNT}")
+    return _figure(_rate(len(uetrs), [time.perf_counter_ns() - begun]), f"steps of {RETIRE_COUNT}")
 
 
 def _chunks(chance: random.Random, count: int) -> Iterator[list[ArchivedFact]]:
@@ -151,12 +152,12 @@ def _fact(chance: random.Random, partition: int, offset: int) -> ArchivedFact:
     return ArchivedFact(fact, partition, offset, chance.randbytes(32))
 
 
-def _rate(count: int, spent_ns: list[int]) -> str:
-    return f"{count * 10**9 // sum(spent_ns):,}"
+def _rate(count: int, spent_ns: list[int]) -> float:
+    return count * 10**9 / sum(spent_ns)
 
 
-def _row(name: str, figure: str, note: str) -> str:
-    return f"{name:<28} {figure:>12}   {note}"
+def _figure(value: float, note: str) -> Figure:
+    return Figure((value,), (), note)
 
 
 if __name__ == "__main__":

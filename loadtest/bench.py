@@ -1,40 +1,54 @@
-"""`make bench`: figures of the hot path beside their references of the same run, of the store, the archive, settlement.
+"""`make bench`: every figure of the hot path beside its reference of the same run and its goal, printed and kept as JSON.
 
-python -m loadtest.bench [--only unary,batch,codec] [--seconds 3] [--runs 5] [--events 50000] [--json]
+python -m loadtest.bench [--only unary,batch,...] [--full] [--runs 5] [--seconds 1.5] [--json PATH]
+
+Exit code 1 when a row could not be measured that should have been; a goal that is not met is shown, and is no failure.
 """
 
 import argparse
-import asyncio
 import json
-import platform
 import signal
-import statistics
-import subprocess
 import sys
-import tempfile
-import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import grpc.aio
-from bayswitch.v1 import payment_pb2, payment_pb2_grpc
+from loadtest import (
+    archive_bench,
+    batch_bench,
+    codec_bench,
+    growth_bench,
+    metrics_bench,
+    rails_bench,
+    relay_bench,
+    settle_bench,
+    shards_bench,
+    store_bench,
+    unary_bench,
+    workers_bench,
+)
+from loadtest.bench_rows import ROWS, Figure, Scale, rows_of
+from loadtest.bench_table import as_json, heading, line, machine
 
-from loadtest import archive_bench, codec_bench, settle_bench, store_bench
-from loadtest.echo import METHOD
-from loadtest.measure import Rate, closed_loop, cpu_ms, spread
-from switch.cli.demo import request_of
-from switch.cli.sandbox import Sandbox, load_scenario
+__all__ = ["FULL", "PARTS", "main", "measure"]
 
-__all__ = ["main"]
-
-MEASURES = ("codec", "unary", "batch", "store", "archive", "settle")
-ARCHIVED = 100_000
-UNARY_CALLERS = 64
-BATCH_ITEMS = 256
-STREAMS = 4
-RESULTS = Path(__file__).with_name("results")
+PARTS: Final[Mapping[str, Callable[[Scale], Iterable[tuple[str, Figure]]]]] = {
+    "unary": unary_bench.figures,
+    "batch": batch_bench.figures,
+    "rails": rails_bench.figures,
+    "codec": codec_bench.figures,
+    "growth": growth_bench.figures,
+    "workers": workers_bench.figures,
+    "shards": shards_bench.figures,
+    "metrics": metrics_bench.figures,
+    "store": store_bench.figures,
+    "relay": relay_bench.figures,
+    "settle": settle_bench.figures,
+    "archive": archive_bench.figures,
+}
+FULL: Final = {"stored_many": 10_000_000, "events": 1_000_000, "facts": 1_000_000}
+RESULTS: Final = Path(__file__).with_name("results")
 
 
 def main() -> None:
@@ -44,35 +58,42 @@ def main() -> None:
     # background jobs ignore Ctrl-C; then asyncio would ignore both.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    scale = Scale(**{"runs": options.runs, "seconds": options.seconds, **(FULL if options.full else {})})
+    where, begun = machine(), time.monotonic()
     try:
-        rows = _measure(options)
+        found, failures = measure(options.only, scale, lambda text: print(text, flush=True))
     except KeyboardInterrupt:
         print("stopped; nothing was kept", file=sys.stderr)
         sys.exit(130)
-    report = {"machine": _machine(), "rows": rows}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "bench.json").write_text(json.dumps(report, indent=2))
-    print(json.dumps(report, indent=2) if options.json else "\n".join(row["text"] for row in rows))
+    rows = [row for part in options.only for row in rows_of(part)]
+    report = {
+        "machine": where,
+        "seconds": round(time.monotonic() - begun, 1),
+        "scale": scale._asdict(),
+        "rows": as_json(rows, found, failures),
+    }
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
+    print(f"{report['seconds']:.0f} s, {len(failures)} rows failed; kept in {options.json}")
+    sys.exit(1 if failures else 0)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m loadtest.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", type=_measures, default=MEASURES, metavar=",".join(MEASURES))
-    parser.add_argument("--seconds", type=_positive, default=3, help="of one run")
-    parser.add_argument("--runs", type=_positive, default=5, help="medians are over these")
-    parser.add_argument(
-        "--events", type=_positive, default=settle_bench.DEFAULT_EVENTS, help="through relay and settler"
-    )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", type=_parts, default=tuple(PARTS), metavar=",".join(PARTS))
+    parser.add_argument("--runs", type=_positive, default=Scale().runs, help="medians are over these")
+    parser.add_argument("--seconds", type=_seconds, default=Scale().seconds, help="of one run under load")
+    parser.add_argument("--full", action="store_true", help="10^7 payments stored, 10^6 events: half an hour, 16 GiB")
+    parser.add_argument("--json", type=Path, default=RESULTS / "bench.json", metavar="PATH")
     return parser.parse_args()
 
 
-def _measures(text: str) -> tuple[str, ...]:
+def _parts(text: str) -> tuple[str, ...]:
     chosen = tuple(text.split(","))
-    if unknown := [name for name in chosen if name not in MEASURES]:
-        raise argparse.ArgumentTypeError(f"no measure {', '.join(map(repr, unknown))}; there are {', '.join(MEASURES)}")
+    if unknown := [name for name in chosen if name not in PARTS]:
+        raise argparse.ArgumentTypeError(f"no part {', '.join(map(repr, unknown))}; there are {', '.join(PARTS)}")
     return chosen
 
 
@@ -82,178 +103,32 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _measure(options: argparse.Namespace) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    if "codec" in options.only:
-        rows += codec_bench.rows()
-    if {"unary", "batch"} & set(options.only):
-        with _running() as (sandbox, template):
-            if "unary" in options.only:
-                rows.append(asyncio.run(_unary(sandbox, template, options.runs, options.seconds)))
-            if "batch" in options.only:
-                rows.append(asyncio.run(_batch(sandbox, template, options.runs, options.seconds)))
-    if "store" in options.only:
-        rows += store_bench.rows()
-    if "archive" in options.only:
-        with tempfile.TemporaryDirectory(prefix="bayswitch-archive-") as folder:
-            kept = asyncio.run(archive_bench.measure("", Path(folder), ARCHIVED))
-        rows += [{"measure": "archive", "text": row} for row in kept]
-    if "settle" in options.only:
-        rows += settle_bench.rows(options.events)
-    return rows
+def _seconds(text: str) -> float:
+    whole, _, rest = text.partition(".")
+    if not (whole + rest).isascii() or not (whole + rest).isdigit() or not float(text):
+        raise argparse.ArgumentTypeError("a positive number of seconds")
+    return float(text)
 
 
-@contextmanager
-def _running() -> Iterator[tuple[Sandbox, Any]]:
-    """The sandbox with the scenario's participants, and the instruction that is sent again and again."""
-    with tempfile.TemporaryDirectory(prefix="bayswitch-bench-") as scratch:
-        sandbox = Sandbox(Path(scratch), signing=False)
+def measure(
+    parts: Sequence[str], scale: Scale, say: Callable[[str], object]
+) -> tuple[dict[str, Figure], dict[str, str]]:
+    """Every part in turn: figures by key, and by key why there is none. Each row is said when its part is done."""
+    found: dict[str, Figure] = {}
+    failures: dict[str, str] = {}
+    say(heading())
+    for part in parts:
+        failure = "its part ended without it"
         try:
-            sandbox.start()
-            scenario = load_scenario()
-            sandbox.enrol(scenario)
-            step = next(step for step in scenario["step"] if step.get("id") == scenario["bench"]["step"])
-            yield sandbox, (request_of({**step, **scenario["bench"]["change"]}), step["as"])
-        finally:
-            sandbox.stop()
-
-
-def _pids(sandbox: Sandbox, template: Any) -> list[int]:
-    """The switch, its store and the rail that is paid through; not the client."""
-    assert sandbox.switch is not None
-    children = Path(f"/proc/{sandbox.switch.pid}/task/{sandbox.switch.pid}/children").read_text().split()
-    return [sandbox.switch.pid, *map(int, children), *(part.pid for part in sandbox.rails.values())]
-
-
-def _fresh(request: Any) -> Any:
-    """The same instruction with ids of its own."""
-    request.request_id = request.uetr = str(uuid.uuid4())
-    return request
-
-
-async def _unary(sandbox: Sandbox, template: Any, runs: int, seconds: float) -> dict[str, Any]:
-    """SubmitPayment to COMMITTED beside an empty echo with messages of the same size, run by run."""
-    request, participant = template
-    metadata = (("x-bayswitch-participant", participant),)
-    async with grpc.aio.insecure_channel(sandbox.address) as channel:
-        stub = payment_pb2_grpc.PaymentServiceStub(channel)
-
-        async def submit() -> int:
-            copy = payment_pb2.SubmitPaymentRequest()
-            copy.CopyFrom(request)
-            answer = await stub.SubmitPayment(_fresh(copy), timeout=20, metadata=metadata)
-            _must_be_committed(answer.payment)
-            return 1
-
-        first = await stub.SubmitPayment(_fresh(request), timeout=20, metadata=metadata)
-        with _echo(first.ByteSize()) as address:
-            async with grpc.aio.insecure_channel(address) as echo_channel:
-                echo_call, sent = echo_channel.unary_unary(METHOD), request.SerializeToString()
-
-                async def echo() -> int:
-                    await echo_call(sent, timeout=20)
-                    return 1
-
-                pids = _pids(sandbox, template)
-                figures = await _alternate(submit, echo, runs, seconds, UNARY_CALLERS, pids)
-    rates, references, cpu = figures
-    ratio = statistics.median(one.per_second / other.per_second for one, other in zip(rates, references, strict=True))
-    rate, reference = (statistics.median(one.per_second for one in group) for group in (rates, references))
-    p99 = statistics.median(one.p99_ms for one in rates)
-    return {
-        "measure": "unary",
-        "per_second": rate,
-        "echo_per_second": reference,
-        "ratio": ratio,
-        "p99_ms": p99,
-        "cpu_ms_per_payment": cpu,
-        "text": f"{'unary to COMMITTED':<24} {rate:9,.0f}/s ({spread([one.per_second for one in rates])})  "
-        f"empty echo {reference:,.0f}/s  ratio {ratio:.2f}  p99 {p99:.0f} ms at {UNARY_CALLERS} callers  CPU {cpu:.2f} ms",
-    }
-
-
-async def _batch(sandbox: Sandbox, template: Any, runs: int, seconds: float) -> dict[str, Any]:
-    """SubmitPayments to COMMITTED, on several streams at once."""
-    request, participant = template
-    rates: list[Rate] = []
-    pids = _pids(sandbox, template)
-    async with grpc.aio.insecure_channel(sandbox.address) as channel:
-        stub = payment_pb2_grpc.PaymentServiceStub(channel)
-
-        def stream() -> Callable[[], Awaitable[int]]:
-            call = stub.SubmitPayments(metadata=(("x-bayswitch-participant", participant),))
-
-            async def send() -> int:
-                batch = payment_pb2.SubmitPaymentsRequest(items=[request] * BATCH_ITEMS)
-                for item in batch.items:
-                    _fresh(item)
-                await call.write(batch)
-                answer = await call.read()
-                for result in answer.results:
-                    _must_be_committed(result.payment)
-                return len(answer.results)
-
-            return send
-
-        before, done = cpu_ms(pids), 0
-        for _ in range(runs):
-            senders = [stream() for _ in range(STREAMS)]
-            rate = await closed_loop(senders, seconds)
-            rates.append(rate)
-            done += rate.done
-        cpu = (cpu_ms(pids) - before) / done
-    rate_median = statistics.median(one.per_second for one in rates)
-    return {
-        "measure": "batch",
-        "per_second": rate_median,
-        "cpu_ms_per_payment": cpu,
-        "text": f"{'batches to COMMITTED':<24} {rate_median:9,.0f}/s ({spread([one.per_second for one in rates])})  "
-        f"batches of {BATCH_ITEMS}  CPU {cpu:.3f} ms",
-    }
-
-
-async def _alternate(
-    measured: Callable[[], Awaitable[int]],
-    reference: Callable[[], Awaitable[int]],
-    runs: int,
-    seconds: float,
-    callers: int,
-    pids: list[int],
-) -> tuple[list[Rate], list[Rate], float]:
-    """Both in turn, so that a ratio is of one moment; and the CPU of `pids` per measured payment."""
-    rates, references, used, done = [], [], 0.0, 0
-    for _ in range(runs):
-        references.append(await closed_loop([reference] * callers, seconds))
-        before = cpu_ms(pids)
-        rates.append(await closed_loop([measured] * callers, seconds))
-        used += cpu_ms(pids) - before
-        done += rates[-1].done
-    return rates, references, used / done
-
-
-def _must_be_committed(payment: Any) -> None:
-    if payment.state != payment_pb2.PAYMENT_STATE_COMMITTED:
-        raise SystemExit(f"a payment of the bench is not COMMITTED: {payment.reason or payment.state}")
-
-
-@contextmanager
-def _echo(answer_bytes: int) -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "loadtest.echo", str(answer_bytes)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        yield f"127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.terminate()
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
-
-
-def _machine() -> dict[str, str]:
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return {"python": platform.python_version(), "cpu": platform.machine(), "revision": git.stdout.strip()}
+            for key, figure in PARTS[part](scale):
+                found[key] = figure
+        except Exception as error:  # noqa: BLE001 - one part that fails takes its own rows with it, no others
+            failure = f"{type(error).__name__}: {error}"
+        failures.update({row.key: failure for row in rows_of(part) if row.key not in found})
+        for row in rows_of(part):
+            say(line(row, found.get(row.key), failure))
+    assert found.keys() <= {row.key for row in ROWS}, "a figure that no row is for"
+    return found, failures
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def run_locust(
         "BAYSWITCH_LOAD_PROFILE": str(profile.path.resolve()),
         "BAYSWITCH_LOAD_FOLDER": str(folder.resolve()),
         "BAYSWITCH_LOAD_SEED": str(seed),
+        **profile.changes.environment(),
     }
     with log_path.open("w") as log:
         words = _command(profile, address, folder)

@@ -1,5 +1,6 @@
 """What changed between two runs, beyond noise: python -m loadtest.compare A B (folders of reports). Exit 1 when worse.
 
+Callers' latencies, rate and errors, and the stages of the path in the switch; sizes of groups and what was shed are shown.
 Each run is cut into ten slices; their spread is its noise. A change counts when the medians differ by more than three
 standard errors of both (a median's, from the median absolute deviation) and by more than 5 %.
 """
@@ -72,11 +73,25 @@ def main() -> None:
             print(f"{key}: {one['manifest'].get(key)} -> {other['manifest'].get(key)}")
     print(f"verdicts: {one['verdict']} -> {other['verdict']}")
     found = changes(one["slices"], other["slices"])
-    print("\n".join(map(str, found)))
+    print("\n".join([*map(str, found), *_shown(one["figures"], other["figures"])]))
     new = sorted(other["figures"]["failures"].keys() - one["figures"]["failures"].keys())
     if new:
         print(f"new failures: {', '.join(new)}")
     sys.exit(1 if new or any(each.verdict == "worse" for each in found) else 0)
+
+
+def _shown(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What has no better and no worse by itself; nothing when one of the two was made before it was measured."""
+    if "path" not in one or "path" not in other:
+        return []
+    before, after = one["path"], other["path"]
+    nothing = {"mean": 0.0}
+    sizes = {
+        f"{kind} group": (before["groups"].get(kind, nothing)["mean"], after["groups"].get(kind, nothing)["mean"])
+        for kind in sorted(before["groups"].keys() | after["groups"].keys())
+    }
+    rows = {**sizes, "calls shed": (before["shed"], after["shed"])}
+    return [f"{name:<18} {was:12,.2f} {now:12,.2f}" for name, (was, now) in rows.items()]
 
 
 def _read(parser: argparse.ArgumentParser, folder: Path) -> dict[str, Any]:

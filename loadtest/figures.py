@@ -4,21 +4,25 @@ Only arrivals due after the warm-up and before the shape's end count. Response c
 from when it was sent.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median_low
 from typing import Any, Final, NamedTuple
 
 from loadtest.arrivals import quantile
+from loadtest.path import PathFigures, measure_path
 from loadtest.profiles import Profile
 from loadtest.sampling import Sample, slope_per_minute, used_cpu_ms
+from loadtest.scraping import Look
 from loadtest.users.record import Call
 
-__all__ = ["GENERATOR", "Figures", "Times", "judge", "judged", "measure", "slices"]
+__all__ = ["GENERATOR", "Figures", "Times", "judge", "judged", "measure", "slices", "worst"]
 
 GENERATOR: Final = "generator"  # its parts are generator-<pid>
 GENERATOR_PERCENT_MAX: Final = 80  # of its core; beyond it the generator measures itself
 SLICES: Final = 10  # parts of a run whose spread is the run's noise
-_OURS: Final = ("switch", "relay", "settler")  # whose memory and files must not grow
+_OURS: Final = ("switch", "relay", "settler")  # whose memory must not grow; store and rails keep every payment
 _NOT_THE_PAYMENTS: Final = ("kafka", GENERATOR)
 
 
@@ -55,6 +59,7 @@ class Figures(NamedTuple):
     memory_kib_per_minute: Mapping[str, float]
     descriptors_grown: Mapping[str, int]
     generator_percent: float  # of the busiest process
+    path: PathFigures  # as the switch saw it
 
     @property
     def pay(self) -> Times:
@@ -67,9 +72,17 @@ class Figures(NamedTuple):
 
 
 def measure(
-    profile: Profile, begun_ms: int, calls: Iterable[Call], samples: Sequence[Sample], in_doubt_age_ms: int
+    profile: Profile,
+    begun_ms: int,
+    calls: Iterable[Call],
+    samples: Sequence[Sample],
+    in_doubt_age_ms: int,
+    looks: Sequence[Look] = (),
 ) -> Figures:
-    """`begun_ms`: when the shape began, on the clock of calls and samples."""
+    """`begun_ms`: when the shape began, on the clock of calls, samples and looks.
+
+    `in_doubt_age_ms`: of the payments that clients were told of; one that only the switch knows of is in its looks.
+    """
     begin, end = profile.warmup_s, profile.shape.seconds
     judged = [each for each in calls if begin * 1000 <= each.due_ms - begun_ms < end * 1000]
     if profile.shape.searching and judged:  # it may have ended before the last stage
@@ -81,6 +94,7 @@ def measure(
     spent = sum(used for part, used in cpu.items() if not part.startswith(_NOT_THE_PAYMENTS))
     seconds = max((seen[-1].at_ms - seen[0].at_ms) / 1000, 0.001) if seen else end - begin
     percent = {part: used / seconds / 10 for part, used in cpu.items()}
+    path = measure_path(looks, begun_ms, begin, end)
     stages = [
         (stage.rate, _times(_paid(judged, begun_ms, stage.begin, stage.end)))
         for stage in profile.shape.stages
@@ -98,7 +112,7 @@ def measure(
         states=dict(Counter(each.state for each in judged if each.state)),
         stages=stages,
         capacity=_capacity(profile, stages),
-        in_doubt_age_ms=in_doubt_age_ms,
+        in_doubt_age_ms=max(in_doubt_age_ms, 0 if math.isnan(path.in_doubt_age_ms) else round(path.in_doubt_age_ms)),
         cpu_ms_per_payment=spent / payments if payments else 0.0,
         cpu_percent=percent,
         memory_kib_per_minute={
@@ -107,6 +121,7 @@ def measure(
         },
         descriptors_grown={part: _grown(each.descriptors for each in seen if each.part == part) for part in parts},
         generator_percent=max((used for part, used in percent.items() if part.startswith(GENERATOR)), default=0.0),
+        path=path,
     )
 
 
@@ -136,10 +151,14 @@ def _times(calls: Sequence[Call]) -> Times:
 
 
 def _grown(values: Iterable[int]) -> int:
-    """The highest of the last fifth over the highest of the first fifth."""
+    """The median of the last fifth over that of the middle one.
+
+    What comes and goes is no growth, nor is a pool of connections that fills up to its bound when it is first needed.
+    """
     found = list(values)
     part = max(len(found) // 5, 1)
-    return max(found[-part:]) - max(found[:part]) if found else 0
+    middle = (len(found) - part) // 2
+    return median_low(found[-part:]) - median_low(found[middle : middle + part]) if found else 0
 
 
 def _capacity(profile: Profile, stages: Sequence[tuple[int, Times]]) -> int:
@@ -177,6 +196,12 @@ def judge(profile: Profile, figures: Figures) -> list[str]:
     return found
 
 
+def worst(name: str, figures: Figures) -> float:
+    """What is held against a bound, for people; of several the one that is nearest to it or furthest over."""
+    values = [value for _, value in _values(name, figures)]
+    return min(values) if name.endswith("_min") else max(values)
+
+
 def _values(name: str, figures: Figures) -> list[tuple[str, float]]:
     """What a threshold is about: (for whom, value)."""
     meant = max(figures.arrivals_meant, 1)
@@ -186,6 +211,7 @@ def _values(name: str, figures: Figures) -> list[tuple[str, float]]:
         "p999_ms_max": figures.pay.p999,
         "error_per_mille_max": figures.error_per_mille,
         "in_doubt_age_ms_max": figures.in_doubt_age_ms,
+        "outbox_age_ms_max": figures.path.outbox_age_ms,
         "cpu_ms_per_payment_max": figures.cpu_ms_per_payment,
         "capacity_min": figures.capacity,
     }
@@ -193,10 +219,24 @@ def _values(name: str, figures: Figures) -> list[tuple[str, float]]:
         return [("", single[name])]
     many: dict[str, Mapping[str, float]] = {
         "p50_ms_max": {corridor: times.p50 for corridor, times in figures.corridors.items()},
+        "rail_p50_ms_max": {rail: spread.p50 for rail, spread in figures.path.rails.items()},
         "memory_kib_per_minute_max": {part: figures.memory_kib_per_minute.get(part, 0) for part in _OURS},
-        "descriptors_grown_max": {part: figures.descriptors_grown.get(part, 0) for part in _OURS},
+        "kept_bytes_per_payment_max": _kept(figures),
+        "descriptors_grown_max": {
+            part: grown for part, grown in figures.descriptors_grown.items() if not part.startswith(_NOT_THE_PAYMENTS)
+        },
     }
     return [(f"{whose} ", value) for whose, value in many[name].items()] or [("", float("nan"))]
+
+
+def _kept(figures: Figures) -> dict[str, float]:
+    """Bytes that store and rails grow by for each payment of the run."""
+    a_minute = figures.payment_rate * 60
+    return {
+        part: kib * 1024 / a_minute if a_minute else float("nan")
+        for part, kib in figures.memory_kib_per_minute.items()
+        if part not in _OURS and not part.startswith(_NOT_THE_PAYMENTS)
+    }
 
 
 def slices(profile: Profile, begun_ms: int, calls: Sequence[Call]) -> dict[str, list[float]]:

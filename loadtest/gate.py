@@ -2,7 +2,7 @@
 
     python -m loadtest.gate --profile loadtest/profiles/release.toml
     python -m loadtest.gate --profile … --revision HEAD~1
-    python -m loadtest.gate --profile … --attach 127.0.0.1:7400 [--control hkfps=127.0.0.1:7502] [--enrol]
+    python -m loadtest.gate --profile … --attach 127.0.0.1:7400 [--control hkfps=127.0.0.1:7502] [--admin …] [--enrol]
 
 It starts Kafka, store, mock rails, switch, relay and settler, each a process of its own, unless it attaches. Locust runs
 in a child. Exit 0: passed; 1: failed, or invalid because the generator was at its own limit. The report, with the
@@ -28,10 +28,11 @@ from loadtest.audit import audit
 from loadtest.child import LocustFailed, run_locust
 from loadtest.figures import judged, measure
 from loadtest.plants import PLANTS
-from loadtest.profiles import Profile, load_profile
+from loadtest.profiles import Changes, Profile, load_profile
 from loadtest.report import Findings, manifest, write_report
 from loadtest.rest import Rest, Told, resolve
 from loadtest.revision import RevisionFailed, built, commit_of
+from loadtest.scraping import Scraper
 from loadtest.settlement_audit import audit_settlement
 from loadtest.system import Settlement, System, attached, started
 from loadtest.users.record import read_answers, read_calls
@@ -67,16 +68,21 @@ class Gate:
         self._folder.mkdir(parents=True)
         system.enrol(profile.participants)
         system.spoil(profile.faults, self._seed)
-        with PLANTS[self._plant](system) if self._plant else contextlib.nullcontext():
+        with (
+            PLANTS[self._plant](system) if self._plant else contextlib.nullcontext(),
+            Scraper(system.admins) as scraper,
+        ):
             samples = run_locust(profile, system.address, self._folder, self._seed, system.parts)
         system.heal()
         told, audits, problems = asyncio.run(self._audited())
         begun_ms = int((self._folder / "begun").read_text())
         calls = read_calls(self._folder)
-        figures = measure(profile, begun_ms, calls, samples, told.in_doubt_age_ms_max)
+        figures = measure(profile, begun_ms, calls, samples, told.in_doubt_age_ms_max, scraper.looks)
         verdict, reasons = judged(profile, figures, problems)
-        found = Findings(profile, begun_ms, calls, samples, figures, audits, verdict, reasons)
+        found = Findings(profile, begun_ms, calls, samples, scraper.looks, figures, audits, verdict, reasons)
         about = {
+            "changes": profile.changes._asdict(),
+            "looks_missed": scraper.missed,
             "plant": self._plant,
             "switch_revision": self._revision or "as checked out",
             "address": system.address,
@@ -135,7 +141,7 @@ def main() -> None:
     """Parse, run, say how it went. Ctrl-C or SIGTERM: everything started is stopped, exit code 130."""
     options = _parse()
     try:
-        profile = load_profile(options.profile)
+        profile = load_profile(options.profile, Changes(options.seconds, options.processes))
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         folder = options.out or RESULTS / f"{profile.name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -163,6 +169,9 @@ def say(found: Findings, folder: Path) -> None:
         f"response p50 {pay.p50:.1f}  p99 {pay.p99:.1f}  p99.9 {pay.p999:.1f} ms; service p99 {pay.service_p99:.1f} ms"
     )
     print(f"CPU {figures.cpu_ms_per_payment:.2f} ms a payment; generator {figures.generator_percent:.0f} % of its core")
+    stages = "  ".join(f"{name} {stage.mean:.2f}/{stage.p99:.1f}" for name, stage in figures.path.stages.items())
+    print(f"stages, mean/p99 ms: {stages or 'not asked'}; {figures.path.shed} calls shed")
+    print(f"callers were told: {', '.join(f'{count} {state}' for state, count in sorted(figures.states.items()))}")
     if found.profile.shape.searching:
         print(f"capacity {figures.capacity} arrivals/s")
     for name, text in found.audits.items():
@@ -173,7 +182,7 @@ def say(found: Findings, folder: Path) -> None:
 @contextlib.contextmanager
 def _system(options: argparse.Namespace) -> Iterator[System]:
     if options.attach:
-        yield attached(options.attach, dict(options.control), enrol=options.enrol)
+        yield attached(options.attach, dict(options.control), enrol=options.enrol, admins=options.admin)
         return
     scratch = tempfile.TemporaryDirectory(prefix="bayswitch-load-")
     with scratch as folder:
@@ -190,11 +199,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--profile", type=Path, required=True)
     parser.add_argument("--attach", metavar="HOST:PORT", default="", help="a switch that runs already (demo identity)")
     parser.add_argument("--control", type=_control, action="append", default=[], metavar="RAIL=HOST:PORT")
+    parser.add_argument("--admin", action="append", default=[], metavar="HOST:PORT", help="of an attached switch")
     parser.add_argument("--enrol", action="store_true", help="enter the mix's participants at an attached switch")
     parser.add_argument(
         "--revision", type=_revision, default=None, help="of the switch; default: this checkout as it is"
     )
     parser.add_argument("--seed", type=int, default=None, help="of all dice; default: another each time")
+    parser.add_argument("--seconds", type=int, default=0, help="the profile's whole shape in this time")
+    parser.add_argument("--processes", type=int, default=0, help="of Locust; default: as the profile says")
     parser.add_argument("--plant", choices=sorted(PLANTS), default="", help="a fault the gate must find")
     parser.add_argument("--out", type=Path, default=None, help="folder of the report")
     parser.add_argument("--keep", type=Path, default=None, help="keep data and logs of what is started here")

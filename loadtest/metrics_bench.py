@@ -1,17 +1,18 @@
-"""What metrics cost on the path: a call through the gate, and a payment's stages, metered and not, in the same run.
+"""What metrics cost on the path, in CPU time of this process: well under a microsecond each, and neighbours would drown it.
 
-In CPU time of this process: the cost is well under a microsecond, and neighbours would drown it.
+All that one call and one payment tell their meter, metered and not, in turn; beside the CPU that the switch, with its
+admin port off, uses for the payment in the same run.
 """
 
-import asyncio
-import statistics
 import time
 import uuid
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
-from switch.api.interceptors import Gate
+from loadtest.batch_bench import CORRIDOR
+from loadtest.bench_rows import Figure, Scale
+from loadtest.bench_system import STREAMS, Bench, Payer, channel_to, run, running, send_batches, unary_callers
+from loadtest.measure import closed_loop
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money
 from switch.domain.party import Account, Party, Place, Scheme
@@ -19,85 +20,94 @@ from switch.domain.payment import Hold, State, Transition
 from switch.metrics import PathMeter
 from switch.ports import UNMETERED, Meter, Stage
 
-__all__ = ["rows"]
+__all__ = ["call_costs_us", "figures", "measured", "payment_costs_us"]
 
-METHOD: Final = "/bayswitch.v1.PaymentService/SubmitPayment"
-ROUNDS: Final = 20_000
-REPEATS: Final = 7
+METHOD: Final = "bayswitch.v1.PaymentService/SubmitPayment"
 _PARSE, _ROUTE, _STORE, _COMMIT = Stage.PARSE, Stage.ROUTE, Stage.STORE, Stage.COMMIT
 
 
-def rows() -> list[dict[str, Any]]:
-    """One row per measure, microseconds of CPU."""
-    metered, bare = asyncio.run(_gates())
+def figures(scale: Scale) -> Iterator[tuple[str, Figure]]:
+    """The rows of part "metrics"."""
+    with running({"BAYSWITCH_ADMIN_PORT": "-1"}) as bench:
+        yield from run(measured(bench, scale))
+
+
+async def measured(bench: Bench, scale: Scale) -> list[tuple[str, Figure]]:
+    """The rows, of a switch whose metrics are off."""
+    rounds = 5 * scale.rounds
+    calls = call_costs_us(rounds, scale.runs)
+    alone = payment_costs_us(rounds, scale.runs)
+    together = payment_costs_us(rounds, scale.runs, scale.batch_items)
+    single, batched = await _switch_us(bench, scale)
+    both = tuple(one + other for one, other in zip(calls, alone, strict=True))
     return [
-        _row("metrics: one call", metered, bare, "through the gate"),
-        _row("metrics: one payment", _path_us(PathMeter()), _path_us(UNMETERED), "five stages, rail, outcome"),
+        ("metrics.unary", Figure(both, single, "a call, five stages, rail and outcome")),
+        ("metrics.batch", Figure(together, batched, "stages and rail once for a batch, its outcome for each")),
     ]
 
 
-def _row(measure: str, metered: float, bare: float, what: str) -> dict[str, Any]:
-    return {
-        "measure": measure,
-        "metered_us": metered,
-        "bare_us": bare,
-        "cost_us": metered - bare,
-        "text": f"{measure:<24} {metered - bare:9.2f} us ({what}: {metered:.2f} metered, {bare:.2f} not)",
-    }
+async def _switch_us(bench: Bench, scale: Scale) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Microseconds of the switch's CPU for a payment without metrics: alone, and in a batch."""
+    payer, single, batched = Payer(CORRIDOR), [], []
+    async with channel_to(bench.address) as channel:
+        for number in range(scale.runs + 1):
+            requests = payer.requests(STREAMS * scale.batch_items * scale.quoted_batches)
+            before = bench.cpu()
+            rate = await send_batches([channel], payer, requests, scale.batch_items)
+            batched.append(1000 * bench.cpu().since(before).switch / rate.done)
+            calls, before = unary_callers([channel], payer, 0), bench.cpu()
+            rate = await closed_loop(calls, scale.seconds / 2)
+            single.append(1000 * bench.cpu().since(before).switch / rate.done)
+            if number == 0:  # to warm up
+                single.clear()
+                batched.clear()
+    return tuple(single), tuple(batched)
 
 
-async def _gates() -> tuple[float, float]:
-    """Microseconds of a call whose service does nothing: medians of runs that take turns."""
-    calls = [await _guarded(PathMeter()), await _guarded(UNMETERED)]
-    figures: list[list[float]] = [[], []]
-    for _ in range(REPEATS):
-        for call, found in zip(calls, figures, strict=True):
+def call_costs_us(rounds: int, runs: int) -> tuple[float, ...]:
+    """Microseconds of CPU that a call tells a meter, over what it tells one that does not count."""
+    return _costs_us(_call, rounds, runs)
+
+
+def payment_costs_us(rounds: int, runs: int, items: int = 1) -> tuple[float, ...]:
+    """The same for a payment, of `items` that go together: stages are told once for all of them, its end for each."""
+    group = max(rounds // items, 1)
+    return tuple(each / items for each in _costs_us(lambda meter: _path(meter, items), group, runs))
+
+
+def _costs_us(told: Callable[[Meter], Callable[[], None]], rounds: int, runs: int) -> tuple[float, ...]:
+    metered, bare = told(PathMeter()), told(UNMETERED)
+    found = []
+    for _ in range(runs):
+        spent = []
+        for work in (metered, bare):
             begun = time.process_time_ns()
-            for _ in range(ROUNDS):
-                await call(None, _CONTEXT)
-            found.append((time.process_time_ns() - begun) / ROUNDS / 1000)
-    return statistics.median(figures[0]), statistics.median(figures[1])
+            for _ in range(rounds):
+                work()
+            spent.append(time.process_time_ns() - begun)
+        found.append((spent[0] - spent[1]) / rounds / 1000)
+    return tuple(found)
 
 
-async def _guarded(meter: Meter) -> Callable[[Any, Any], Any]:
-    """The handler of METHOD behind a gate of its own."""
-    gate = Gate(lambda _: "ALFA", ("OPERATOR",), calls_max=10, looks_max=10, meter=meter)
-
-    async def nothing(_request: Any, _context: Any) -> str:
-        return ""
-
-    async def found(_details: Any) -> Any:
-        plain = {"request_deserializer": None, "response_serializer": None, "unary_unary": nothing}
-        return SimpleNamespace(request_streaming=False, response_streaming=False, **plain)
-
-    handler = await gate.intercept_service(found, SimpleNamespace(method=METHOD))
-    guarded: Callable[[Any, Any], Any] = handler.unary_unary
-    return guarded
+def _call(meter: Meter) -> Callable[[], None]:
+    calls = meter.calls(METHOD)
+    return lambda: calls.ended(calls.began(), "OK")
 
 
-_CONTEXT: Final = SimpleNamespace(time_remaining=lambda: 10)
-
-
-def _path_us(meter: Meter) -> float:
-    """All that one payment tells its meter."""
+def _path(meter: Meter, items: int) -> Callable[[], None]:
     hold, step = _hold(), Transition(State.COMMITTED, 0)
 
     def path() -> None:
         begun_ns = now_ns = meter.now_ns()
-        now_ns = meter.stage(_PARSE, now_ns)
-        now_ns = meter.stage(_ROUTE, now_ns)
-        now_ns = meter.stage(_STORE, now_ns)
-        now_ns = meter.rail("hkfps", "prepare", "done", now_ns)
-        meter.stage(_COMMIT, now_ns)
-        meter.payment(hold, step, begun_ns)
+        now_ns = meter.stage(_PARSE, now_ns, items)
+        now_ns = meter.stage(_ROUTE, now_ns, items)
+        now_ns = meter.stage(_STORE, now_ns, items)
+        now_ns = meter.rail("hkfps", "prepare", "done", now_ns, items)
+        meter.stage(_COMMIT, now_ns, items)
+        for _ in range(items):
+            meter.payment(hold, step, begun_ns)
 
-    figures = []
-    for _ in range(REPEATS):
-        begun = time.process_time_ns()
-        for _ in range(ROUNDS):
-            path()
-        figures.append((time.process_time_ns() - begun) / ROUNDS / 1000)
-    return statistics.median(figures)
+    return path
 
 
 def _hold() -> Hold:

@@ -17,6 +17,8 @@ SLOW_RAIL: Final = "hkfps"
 SLOW_MS: Final = 50
 OUTBOX: Final = "outbox:{s0}"
 PAUSE_SECONDS: Final = 0.02
+STOPPED_AFTER_SECONDS: Final = 1.5  # of load
+STOPPED_SECONDS: Final = 2
 
 
 @contextlib.contextmanager
@@ -59,7 +61,37 @@ def _lost_event(system: System) -> Iterator[None]:
     assert dropped.is_set(), "no event came that could be dropped"
 
 
+@contextlib.contextmanager
+def _stopped_switch(system: System) -> Iterator[None]:
+    """The switch stands still for STOPPED_SECONDS, once: whoever is due then waits, and must be seen to have waited."""
+    assert system.settlement is not None, "faults are planted in a system started here"
+    store, switch, over = system.settlement.store, system.parts()["switch"], threading.Event()
+
+    def stop() -> None:
+        paid = False
+        while not paid and not over.wait(PAUSE_SECONDS):
+            paid = bool(store.command("XLEN", OUTBOX))
+        if over.wait(STOPPED_AFTER_SECONDS):
+            return
+        try:
+            for pid in switch:
+                pause(pid)
+            over.wait(STOPPED_SECONDS)
+        finally:
+            for pid in switch:
+                os.kill(pid, signal.SIGCONT)
+
+    hand = threading.Thread(target=stop, name="plant")
+    hand.start()
+    try:
+        yield
+    finally:
+        over.set()
+        hand.join()
+
+
 PLANTS: Final[dict[str, Callable[[System], AbstractContextManager[None]]]] = {
     "slow-rail": _slow_rail,
     "lost-event": _lost_event,
+    "stopped-switch": _stopped_switch,
 }

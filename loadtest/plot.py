@@ -1,10 +1,10 @@
-"""Small line plots as inline SVG: no library, no script, readable wherever HTML is."""
+"""Small line plots as inline SVG, and tables: no library, no script, readable wherever HTML is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["lines"]
+__all__ = ["lines", "table"]
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 760, 220, 60, 24, 8
 COLOURS: Final = (
@@ -65,3 +65,17 @@ def _axis(first: float, last: float) -> str:
         f"{first + (last - first) * share:.0f} s</text>"
         for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
     )
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table of texts and numbers; its first column is what the others are about."""
+
+    def cells(tag: str, values: Iterable[Any]) -> str:
+        return "".join(f"<{tag}>{escape(_text(value))}</{tag}>" for value in values)
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f"<table><tr>{cells('th', header)}</tr>{body}</table>"
+
+
+def _text(value: Any) -> str:
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,6 +1,6 @@
 """The relay: how many events a second one process carries from a real Valkey to a real broker, and where its time goes.
 
-python -m loadtest.relay_bench [--events 50000] [--profile] [--json]
+python -m loadtest.relay_bench [--events 50000] [--profile]
 
 First the steps apart, in CPU of this process per event; then `bayswitch relay` as a process of its own, from its ready
 line until the outbox is empty. With --profile the relay runs in this process instead, under cProfile.
@@ -9,17 +9,18 @@ line until the outbox is empty. With --profile the relay runs in this process in
 import argparse
 import asyncio
 import cProfile
-import json
 import pstats
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from deploy.local import kafka
 from deploy.local.valkey import Valkey, run_valkey
+from loadtest.bench_rows import Figure, Scale, named, rows_of
+from loadtest.bench_table import heading, line
 from loadtest.measure import cpu_ms
 from loadtest.store_bench import ACK, hold_of
 from switch.app import SystemClock, connect_store, run
@@ -35,24 +36,31 @@ from switch.ports import OutboxEntry, Participant
 from switch.settings import Settings, load_settings
 from switch.store import Store
 
-__all__ = ["main", "rows"]
+__all__ = ["figures", "main", "measure"]
 
 AGENTS: Final = [f"WALLET{number:02}" for number in range(16)]
 AT_ONCE: Final = 2_000
-STEP_RUNS: Final = 10  # of each step; the best is shown, for the machine is shared
+STEP_RUNS: Final = 9  # of each step
 LOOK_SECONDS: Final = 0.05
 PROFILE_LINES: Final = 30
 DEFAULT_EVENTS: Final = 50_000
 
 
-def rows(events: int = DEFAULT_EVENTS, *, profile: bool = False) -> list[dict[str, Any]]:
-    """One row per measure: a name, a figure, its unit."""
-    with tempfile.TemporaryDirectory(prefix="bayswitch-relay-") as scratch:
+def figures(scale: Scale) -> Iterator[tuple[str, Figure]]:
+    """The rows of part "relay"."""
+    yield from named("relay", measure(scale.events))
+
+
+def measure(events: int = DEFAULT_EVENTS, *, bootstrap: str = "", profile: bool = False) -> dict[str, Figure]:
+    """Figures by the name of their row. `bootstrap`: of a broker that is there; without it one is started."""
+    with tempfile.TemporaryDirectory(prefix="bayswitch-relay-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
         (folder / "data").mkdir()
-        with kafka.cluster(1, folder=folder / "kafka", quick=False) as broker, run_valkey(folder / "valkey") as valkey:
-            bench = _Bench(folder, broker.bootstrap, valkey, events)
-            return run(bench.measured(profile), bench.settings)
+        if not bootstrap:
+            bootstrap = stack.enter_context(kafka.cluster(1, folder=folder / "kafka", quick=False)).bootstrap
+        valkey = stack.enter_context(run_valkey(folder / "valkey"))
+        bench = _Bench(folder, bootstrap, valkey, events)
+        return run(bench.measured(profile), bench.settings)
 
 
 class _Bench:
@@ -69,9 +77,9 @@ class _Bench:
         self.settings: Settings = load_settings(self._environment)[0]
         self._bootstrap = bootstrap
         self._topics = topics_of(self.settings)
-        self._rows: list[dict[str, Any]] = []
+        self._found: dict[str, Figure] = {}
 
-    async def measured(self, profile: bool) -> list[dict[str, Any]]:
+    async def measured(self, profile: bool) -> dict[str, Figure]:
         async with AsyncExitStack() as opened:
             store = await connect_store(self.settings)
             opened.push_async_callback(store.close)
@@ -79,11 +87,10 @@ class _Bench:
             await self._fill(store)
             await self._steps(store)
             await (self._profiled(store) if profile else self._process(store))
-        return self._rows
+        return self._found
 
-    def _add(self, measure: str, figure: float, unit: str) -> None:
-        text = f"{measure:<44} {figure:>10,.1f} {unit}"
-        self._rows.append({"measure": measure, "figure": figure, "unit": unit, "text": text})
+    def _add(self, measure: str, *runs: float) -> None:
+        self._found[measure] = Figure(runs)
 
     async def _fill(self, store: Store) -> None:
         for name in AGENTS:
@@ -109,9 +116,8 @@ class _Bench:
         }
         await writer.write(records)
         for name, step in steps.items():
-            best = min([await _cpu_us(step) for _ in range(STEP_RUNS)])
-            self._add(name, best / len(entries), "µs CPU/event")
-        self._add("one record", sum(len(value) for _, value, _ in records) / len(records), "bytes, headers apart")
+            self._add(name, *[await _cpu_us(step) / len(entries) for _ in range(STEP_RUNS)])
+        self._add("one record", sum(len(value) for _, value, _ in records) / len(records))
         await writer.close()
 
     async def _process(self, store: Store) -> None:
@@ -125,8 +131,8 @@ class _Bench:
             seconds, used = time.perf_counter() - begun, cpu_ms([part.pid]) - used
         finally:
             await asyncio.to_thread(part.stop)
-        self._add("one relay, one shard", self._events / seconds, "events/s")
-        self._add("its CPU", 1000 * used / self._events, "µs/event")
+        self._add("one relay, one shard", self._events / seconds)
+        self._add("its CPU", 1000 * used / self._events)
 
     async def _profiled(self, store: Store) -> None:
         relay = Relay(store.payments, KafkaSink(self._bootstrap, self._topics.payment), SystemClock())
@@ -157,10 +163,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtest.relay_bench", description=__doc__)
     parser.add_argument("--events", type=int, default=DEFAULT_EVENTS)
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = rows(given.events, profile=given.profile)
-    print(json.dumps(found, indent=2) if given.json else "\n".join(row["text"] for row in found))
+    found = dict(named("relay", measure(given.events, profile=given.profile)))
+    print(heading(), *(line(row, found[row.key]) for row in rows_of("relay") if row.key in found), sep="\n")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from loadtest.arrivals import quantile
-from loadtest.figures import Figures, Times, slices
-from loadtest.plot import lines
+from loadtest.figures import SLICES, Figures, Times, slices, worst
+from loadtest.path import Spread, gauges_over_time, path_slices, stages_over_time
+from loadtest.path_report import path_section
+from loadtest.plot import lines, table
 from loadtest.profiles import THRESHOLDS, Profile
 from loadtest.sampling import Sample
+from loadtest.scraping import Look
 from loadtest.users.record import Call
 
 __all__ = ["Findings", "manifest", "write_report"]
@@ -38,6 +41,7 @@ class Findings(NamedTuple):
     begun_ms: int
     calls: Sequence[Call]
     samples: Sequence[Sample]
+    looks: Sequence[Look]
     figures: Figures
     audits: Mapping[str, str]
     verdict: str
@@ -51,13 +55,15 @@ def write_report(folder: Path, found: Findings, about: Mapping[str, Any]) -> Non
         "verdict": found.verdict,
         "reasons": list(found.reasons),
         "figures": _plain(found.figures),
-        "slices": slices(found.profile, found.begun_ms, found.calls),
+        "slices": {**slices(found.profile, found.begun_ms, found.calls), **_path_slices(found)},
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False))
     _write_csv(folder / "calls.csv", ("call", *Times._fields), _rows(found.figures.calls))
     _write_csv(folder / "corridors.csv", ("corridor", *Times._fields), _rows(found.figures.corridors))
     _write_csv(folder / "samples.csv", Sample._fields, found.samples)
     _write_csv(folder / "seconds.csv", ("second", "payments", "p50_ms", "p99_ms", "service_p99_ms"), _seconds(found))
+    _write_csv(folder / "stages.csv", ("second", "stage", *Spread._fields), _stages(found))
+    _write_csv(folder / "open.csv", ("second", "what", "value"), gauges_over_time(found.looks, found.begun_ms))
     (folder / "report.html").write_text(_page(found, about), "utf-8")
 
 
@@ -119,6 +125,15 @@ def _seconds(found: Findings) -> Iterable[tuple[Any, ...]]:
         yield (second, sum(each.payments for each in calls), *(round(value, 3) for value in quantiles))
 
 
+def _path_slices(found: Findings) -> dict[str, list[float]]:
+    return path_slices(found.looks, found.begun_ms, found.profile.warmup_s, found.profile.shape.seconds, SLICES)
+
+
+def _stages(found: Findings) -> Iterable[tuple[Any, ...]]:
+    for second, stage, spread in stages_over_time(found.looks, found.begun_ms):
+        yield (round(second, 1), stage, spread.values, *(round(value, 3) for value in spread[1:]))
+
+
 def _plots(found: Findings) -> str:
     rows = [row for row in _seconds(found) if not math.isnan(row[2])]
     latency = {
@@ -148,29 +163,18 @@ def _plots(found: Findings) -> str:
     )
 
 
-def _table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    def cells(tag: str, values: Iterable[Any]) -> str:
-        return "".join(f"<{tag}>{escape(_text(value))}</{tag}>" for value in values)
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f"<table><tr>{cells('th', header)}</tr>{body}</table>"
-
-
-def _text(value: Any) -> str:
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def _page(found: Findings, about: Mapping[str, Any]) -> str:
     profile, figures = found.profile, found.figures
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in found.reasons)
-    failures = _table(("failure", "calls"), figures.failures.items()) if figures.failures else "<p>none</p>"
-    bounds = _table(
-        ("threshold", "what", "bound"), ((name, THRESHOLDS[name], bound) for name, bound in profile.thresholds.items())
+    failures = table(("failure", "calls"), figures.failures.items()) if figures.failures else "<p>none</p>"
+    bounds = table(
+        ("threshold", "what", "measured", "bound"),
+        ((name, THRESHOLDS[name], float(worst(name, figures)), bound) for name, bound in profile.thresholds.items()),
     )
-    stages = _table(("stage, arrivals/s", *Times._fields), ((f"{rate}", *times) for rate, times in figures.stages))
+    stages = table(("stage, arrivals/s", *Times._fields), ((f"{rate}", *times) for rate, times in figures.stages))
     capacity = f"<p>capacity: {figures.capacity} arrivals a second</p>" if profile.shape.searching else ""
     cpu = sorted(figures.cpu_percent.items(), key=lambda each: -each[1])
-    parts = _table(
+    parts = table(
         ("part", "CPU, % of a core", "memory, KiB a minute", "open files grown"),
         (
             (part, percent, figures.memory_kib_per_minute[part], figures.descriptors_grown[part])
@@ -186,10 +190,12 @@ arrivals of {figures.arrivals_meant:,} meant; {figures.error_per_mille:.2f} per 
 {figures.cpu_ms_per_payment:.2f} ms of CPU a payment; the generator used {figures.generator_percent:.0f} % of its core.</p>
 <h2>Over time</h2>{_plots(found)}
 <h2>Calls</h2><p>milliseconds; response counts from when a call was due, service from when it was sent</p>
-{_table(("call", *Times._fields), ((name, *times) for name, times in figures.calls.items()))}
+{table(("call", *Times._fields), ((name, *times) for name, times in figures.calls.items()))}
 <h2>SubmitPayment by corridor</h2>
-{_table(("corridor", *Times._fields), ((name, *times) for name, times in figures.corridors.items()))}
-<h2>Stages</h2>{capacity}{stages}<h2>Failures</h2>{failures}<h2>Thresholds</h2>{bounds}
+{table(("corridor", *Times._fields), ((name, *times) for name, times in figures.corridors.items()))}
+<h2>The path in the switch</h2>{path_section(found.looks, found.begun_ms, figures.path)}
+<h2>What callers were told</h2>{table(("state", "calls"), sorted(figures.states.items()))}
+<h2>Stages of the load</h2>{capacity}{stages}<h2>Failures</h2>{failures}<h2>Thresholds</h2>{bounds}
 <h2>Parts</h2>{parts}<h2>Audits</h2>{audits}
 <h2>Manifest</h2><pre>{escape(json.dumps(about, indent=2, ensure_ascii=False))}</pre></html>
 """

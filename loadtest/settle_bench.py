@@ -8,17 +8,18 @@ alone first, then the settler alone over the same log, each measured from its st
 
 import argparse
 import asyncio
-import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from deploy.local import kafka
 from deploy.local.valkey import Valkey, run_valkey
+from loadtest.bench_rows import Figure, Scale, named, rows_of
+from loadtest.bench_table import heading, line
 from loadtest.measure import cpu_ms
 from loadtest.store_bench import ACK, hold_of
 from switch.app import connect_store
@@ -30,7 +31,7 @@ from switch.ports import Participant
 from switch.settings import load_settings
 from switch.store import Store
 
-__all__ = ["main", "rows"]
+__all__ = ["figures", "main", "measure"]
 
 AT_ONCE: Final = 2_000
 AGENTS: Final = [f"WALLET{number:02}" for number in range(16)]
@@ -38,12 +39,20 @@ DEFAULT_EVENTS: Final = 50_000
 LOOK_SECONDS: Final = 0.2
 
 
-def rows(events: int = DEFAULT_EVENTS) -> list[dict[str, Any]]:
-    """One row per measure: a name, a figure, its unit."""
-    with tempfile.TemporaryDirectory(prefix="bayswitch-settle-") as scratch:
+def figures(scale: Scale) -> Iterator[tuple[str, Figure]]:
+    """The rows of part "settle"."""
+    yield from named("settle", measure(scale.events))
+
+
+def measure(events: int = DEFAULT_EVENTS, *, bootstrap: str = "") -> dict[str, Figure]:
+    """Figures by the name of their row. `bootstrap`: of a broker that is there, its topics empty; without it one is started."""
+    with tempfile.TemporaryDirectory(prefix="bayswitch-settle-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
-        with kafka.cluster(1, folder=folder / "kafka", quick=False) as broker, run_valkey(folder / "valkey") as valkey:
-            return asyncio.run(_Bench(folder, broker.bootstrap, valkey, events).measured())
+        (folder / "data").mkdir()
+        if not bootstrap:
+            bootstrap = stack.enter_context(kafka.cluster(1, folder=folder / "kafka", quick=False)).bootstrap
+        valkey = stack.enter_context(run_valkey(folder / "valkey"))
+        return asyncio.run(_Bench(folder, bootstrap, valkey, events).measured())
 
 
 class _Bench:
@@ -61,24 +70,22 @@ class _Bench:
             "BAYSWITCH_DEMO_IDENTITY": "true",
         }
         self._settings, _ = load_settings(self._environment)
-        self._rows: list[dict[str, Any]] = []
+        self._found: dict[str, Figure] = {}
         self._expected: Counter[str] = Counter()  # positions, as the payments come to
 
-    async def measured(self) -> list[dict[str, Any]]:
-        (self._folder / "data").mkdir()
+    async def measured(self) -> dict[str, Figure]:
         async with AsyncExitStack() as opened:
             store = await connect_store(self._settings)
             opened.push_async_callback(store.close)
             await ensure(self._bootstrap, topics_of(self._settings))
-            self._add("payments committed, to fill the outbox", await self._fill(store), "events/s")
+            self._add("payments committed, to fill the outbox", await self._fill(store))
             await self._through("relay", self._outbox_is_empty)
             await self._through("settler", self._settled)
             await self._check(store)
-        return self._rows
+        return self._found
 
-    def _add(self, measure: str, figure: float, unit: str) -> None:
-        text = f"{measure:<52} {figure:>12,.1f} {unit}"
-        self._rows.append({"measure": measure, "figure": figure, "unit": unit, "text": text})
+    def _add(self, measure: str, figure: float, note: str = "") -> None:
+        self._found[measure] = Figure((figure,), (), note)
 
     async def _fill(self, store: Store) -> float:
         for name in AGENTS:
@@ -109,10 +116,10 @@ class _Bench:
             cpu = cpu_ms([part.pid])
         finally:
             await asyncio.to_thread(part.stop)
-        self._add(f"{name}, one process", self._events / seconds, "events/s")
-        self._add(f"{name}, its CPU", 1000 * cpu / self._events, "µs/event")
-        self._add(f"{name}, its memory at the end", end_kib / 1024, "MiB")
-        self._add(f"{name}, grown since the middle", (end_kib - half_kib) / 1024 if half_kib else 0, "MiB")
+        self._add(f"{name}, one process", self._events / seconds)
+        self._add(f"{name}, its CPU", 1000 * cpu / self._events)
+        self._add(f"{name}, its memory at the end", end_kib / 1024)
+        self._add(f"{name}, grown since the middle", (end_kib - half_kib) / 1024 if half_kib else 0)
 
     def _start(self, name: str) -> Part:
         return start_part(name, name, environment=self._environment, directory=self._folder)
@@ -132,13 +139,13 @@ class _Bench:
         used = {row.participant: row.used_minor for row in await store.payments.positions()}
         wrong = [name for name, total in self._expected.items() if totals.get(name) != total]
         wrong += [name for name in AGENTS if used[name] != self._expected[name]]
-        self._add("positions that differ from the payments", len(wrong), f"of {len(self._expected)}")
+        self._add("positions that differ from the payments", len(wrong), f"of {len(self._expected)} positions")
 
 
 def _rss_kib(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
+    for row in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
+        if row.startswith("VmRSS:"):
+            return int(row.split()[1])
     return 0
 
 
@@ -146,10 +153,8 @@ def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.settle_bench", description=__doc__)
     parser.add_argument("--events", type=int, default=DEFAULT_EVENTS)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    found = rows(given.events)
-    print(json.dumps(found, indent=2) if given.json else "\n".join(row["text"] for row in found))
+    found = dict(named("settle", measure(parser.parse_args().events)))
+    print(heading(), *(line(row, found[row.key]) for row in rows_of("settle")), sep="\n")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,15 @@ class Shape(NamedTuple):
             return sum(1 for one in self.recording if begin <= one.offset < end)
         return sum(max(min(end, stage.end) - max(begin, stage.begin), 0) * stage.rate for stage in self.stages)
 
+    def lasting(self, seconds: int) -> "Shape":
+        """The same shape in other time: every stage that much shorter or longer; a recording ends early."""
+        if self.recording:
+            kept = tuple(one for one in self.recording if one.offset < seconds)
+            return self._replace(stages=(Stage(0, min(seconds, self.seconds), 0),), recording=kept)
+        factor = seconds / self.seconds
+        stages = tuple(Stage(each.begin * factor, each.end * factor, each.rate) for each in self.stages)
+        return self._replace(stages=stages)
+
 
 def shape_of(table: Mapping[str, Any], folder: Path) -> Shape:
     """A profile's [shape] -> Shape. `folder`: where a recording is looked for. Raises ValueError with what is wrong."""

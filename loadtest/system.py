@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,6 +26,7 @@ ENVIRONMENT: Final = {
     "BAYSWITCH_PRODUCTION": "true",
     "BAYSWITCH_SETTLER_INSTANCE": "load",
     "BAYSWITCH_KAFKA_PARTITIONS": "6",
+    "BAYSWITCH_ADMIN_PORT": "0",
 }
 
 
@@ -39,13 +40,17 @@ class Settlement(NamedTuple):
 
 
 class System(NamedTuple):
-    """A switch under load. `parts`: name -> pids of what runs here now. `settlement`: None when only the switch is known."""
+    """A switch under load. `parts`: name -> pids of what runs here now. `admins`: host:port of each process that has metrics.
+
+    `settlement`: None when only the switch is known.
+    """
 
     address: str
     operator: str
     controls: Mapping[str, str]
     parts: Callable[[], dict[str, list[int]]]
     enrol: Callable[[Mapping[str, int]], None]
+    admins: Callable[[], Sequence[str]]
     sandbox: Sandbox | None = None
     settlement: Settlement | None = None
 
@@ -98,11 +103,17 @@ def started(folder: Path, given: Mapping[str, str] | None = None, *, quick: bool
             found = {name: family(part.pid) for name, part in ours.items()}
             return {**found, "store": [valkey.pid], "kafka": [node.pid for node in broker.nodes if node.pid]}
 
+        def admins() -> list[str]:
+            """A switch of another revision may have none, and an older relay or settler has none."""
+            assert sandbox.switch is not None
+            told = (part.ready.get("admin", "none") for part in (sandbox.switch, *sandbox.beside.values()))
+            return [where for where in told if where != "none"]
+
         def enrol(institutions: Mapping[str, int]) -> None:
             sandbox.enrol(scenario_of(institutions, load_scenario()))
 
         settlement = Settlement(broker.bootstrap, valkey, sandbox.data_dir, sandbox.directory / "rules")
-        yield System(sandbox.address, OPERATOR, sandbox.controls, parts, enrol, sandbox, settlement)
+        yield System(sandbox.address, OPERATOR, sandbox.controls, parts, enrol, admins, sandbox, settlement)
 
 
 def _topics(environment: Mapping[str, str]) -> None:
@@ -121,9 +132,10 @@ class _Elsewhere(Sandbox):
         return self._elsewhere
 
 
-def attached(address: str, controls: Mapping[str, str], *, enrol: bool) -> System:
+def attached(address: str, controls: Mapping[str, str], *, enrol: bool, admins: Sequence[str] = ()) -> System:
     """One that runs already, over demo identity, its operator named OPERATOR. Rails' books are read where `controls` says.
 
+    `admins`: host:port of its processes' admin ports; without one the report has no stages.
     `enrol`: enter the mix's participants; otherwise they are there. What was there before is audited as well.
     """
 
@@ -131,4 +143,4 @@ def attached(address: str, controls: Mapping[str, str], *, enrol: bool) -> Syste
         if enrol:
             _Elsewhere(address).enrol(scenario_of(institutions, load_scenario()))
 
-    return System(address, OPERATOR, controls, dict, enter)
+    return System(address, OPERATOR, controls, dict, enter, lambda: admins)

@@ -47,6 +47,11 @@ GROUPS_IN_FLIGHT_PER_SHARD: Final = 4  # script calls sent and not answered; the
 STORE_QUEUE_ITEMS_MAX: Final = 20_000  # waiting store calls; beyond it new payments are refused, completions are not
 INBOUND_REFUSALS_KEPT: Final = 10_000  # refusals told to rails and not recorded; a repeat crosses within seconds
 PAYMENTS_IN_FLIGHT_MAX: Final = 10_000  # running submits of one worker; beyond it OVERLOADED
+ADMISSION_PLACES_FIRST: Final = 512  # of those, until it is known how quickly they end
+ADMISSION_PLACES_MIN: Final = 256  # one group: a store that is slow by itself, or a machine that is, still gets it
+ADMISSION_WAIT_MS_MAX: Final = 50  # in front of the rail, for who waits least; fsync takes 1 to 20, the rest is a queue
+ADMISSION_LOOK_MS: Final = 100  # how often the number of places may change: a burst is over by then
+ADMISSION_ACTIVE_MS: Final = 1_000  # who began nothing in that time, and has nothing under way, has no share
 CALLS_IN_FLIGHT_MAX: Final = 2_000  # concurrent RPCs of one worker that begin something, streams included
 LOOKS_IN_FLIGHT_MAX: Final = 2_000  # the same for RPCs that only look: counted apart, new work never sheds them
 CALLS_AT_THE_GATE_MAX: Final = 20_000  # calls come and not yet looked at; beyond it the transport cancels, unsaid
@@ -54,6 +59,10 @@ WATCHERS_MAX: Final = 200  # WatchPayments streams of one worker
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 500
 CHANGES_READ_COUNT: Final = 200  # changes read at a time by a watcher
+
+# --- workers of one port ---------------------------------------------------------------------------------------------
+WORKER_LOOK_MS: Final = 1_000  # how often the supervisor asks each of them whether its event loop turns
+WORKER_LOOKS_MISSED_MAX: Final = 15  # answers missed in a row, then it is replaced; rules of 10^5 corridors take it 2 s
 
 # --- the store's server ----------------------------------------------------------------------------------------------
 STORE_CONNECTIONS_MAX: Final = 32  # of one worker to one server: groups, and reads that are not grouped
@@ -126,6 +135,8 @@ assert ENQUIRIES_PER_RAIL_IN_FLIGHT_MAX <= ENQUIRIES_PER_RAIL_WAITING_MAX <= REC
 assert CALLS_IN_FLIGHT_MAX + LOOKS_IN_FLIGHT_MAX < CALLS_AT_THE_GATE_MAX  # the gate sheds, not the transport
 assert GROUP_ITEMS_BESIDE_ANOTHER <= GROUP_ITEMS_MAX <= STORE_QUEUE_ITEMS_MAX
 assert GROUPS_IN_FLIGHT_PER_SHARD < STORE_CONNECTIONS_MAX
+assert 0 < ADMISSION_PLACES_MIN <= ADMISSION_PLACES_FIRST <= PAYMENTS_IN_FLIGHT_MAX
+assert ADMISSION_WAIT_MS_MAX < ADMISSION_LOOK_MS < STORE_CALL_MS_MAX  # places are gone before the store's time is up
 assert QUOTE_KEPT_MS > QUOTE_MS_MAX
 assert EVENT_BYTES_MAX < EVENT_BATCH_BYTES_MAX < MESSAGE_BYTES_MAX
 assert RELAY_IDLE_MS_MAX < RELAY_BACKOFF_MS_MAX < PRODUCER_STUCK_MS_MAX

@@ -6,7 +6,8 @@ Each call takes effect at once and whole, and gives way to the loop once before 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import TypeVar
 
 from switch.domain.money import Asset, Money
 from switch.domain.payment import TRANSITIONS, Hold, Payment, State, Transition
@@ -17,6 +18,8 @@ from switch.ports import Archive, Change, Clock, Durability, Participant, Prepar
 from tests.fake_outbox import FakeOutboxes
 
 __all__ = ["FakeStore"]
+
+_T = TypeVar("_T")
 
 
 class FakeStore(FakeOutboxes):
@@ -84,6 +87,12 @@ class FakeStore(FakeOutboxes):
             self._next_look[hold.uetr] = hold.overdue_time_ms
         self._fail("prepare", True)
         return Prepared(True, payment)
+
+    async def prepare_all(self, holds: Sequence[Hold]) -> list[Prepared | Exception]:
+        return await _each(self.prepare(hold, hold.instruction.quote_id) for hold in holds)
+
+    async def finish_all(self, moves: Sequence[tuple[Hold, Transition]]) -> list[Payment | Exception]:
+        return await _each(self._move(_STEP_OF[step.state], hold, step) for hold, step in moves)
 
     def _check_participant(self, participant_id: str) -> Participant:
         participant = self.participants.get(participant_id)
@@ -304,3 +313,16 @@ class FakeStore(FakeOutboxes):
             self._quote_held.discard(quote_id)
             released += 1
         return released
+
+
+_STEP_OF = {State.COMMITTED: "commit", State.ABORTED: "abort", State.IN_DOUBT: "doubt"}
+
+
+async def _each(calls: Iterable[Awaitable[_T]]) -> list[_T | Exception]:
+    """What each gives, or the error it raises, as if it were called alone."""
+    told: list[_T | Exception] = []
+    for answer in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
+            raise answer
+        told.append(answer)
+    return told

@@ -7,9 +7,10 @@ import asyncio
 import hashlib
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, NamedTuple
 
+from adapters.kit.waves import one_by_one
 from switch.domain.corridor import Corridor, Fee, Hours, LimitRow, Measure, Period, Subject
 from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
@@ -18,6 +19,7 @@ from switch.domain.party import Account, Party, Place, Scheme
 from switch.domain.payment import Hold
 from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
 from switch.ports import (
+    Answered,
     Enquiry,
     InboundHandler,
     Outcome,
@@ -114,6 +116,9 @@ class ScriptedRail:
         answer: RailAck | None = await self._asked("prepare", hold)
         self.paid.setdefault(hold.uetr, hold)
         return answer or RailAck(f"REF{hold.uetr[:8]}", "ACSC")
+
+    def prepare_all(self, holds: Sequence[Hold], budget_ms: int) -> AsyncGenerator[list[Answered], None]:
+        return one_by_one(self.prepare, holds, budget_ms)
 
     async def enquire(self, hold: Hold, budget_ms: int) -> Enquiry:
         answer: Enquiry | None = await self._asked("enquire", hold)

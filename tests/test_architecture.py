@@ -94,6 +94,8 @@ OWNERS: Final[dict[str, set[str]]] = {
     "locust": {"loadtest"},
     "gevent": {"loadtest"},
     "lxml": {"loadtest"},
+    "xsdata": {"loadtest"},  # what codecs are measured beside
+    "pyiso20022": {"loadtest"},
 }
 OURS: Final = ("switch", "adapters", "bayswitch", "loadtest", "deploy", "tests")
 

@@ -16,11 +16,13 @@ import pytest
 
 from deploy.local.standstill import pause
 from switch.app import workers
-from switch.app.workers import Supervisor, WorkerNotReady, port_kept
+from switch.app.port import port_kept
+from switch.app.workers import Supervisor, WorkerNotReady
 from switch.errors import ConfigError
 from tests.waiting import eventually
 
 # Ready at once, or when a pipe it finds is opened for writing; writes down what it hears on its standard input and by SIGHUP; its end, and SIGTERM, end it with 0.
+# Asked whether it is there it answers, or where a file says so only each tenth time.
 _WORKER = """
 import os, signal, sys
 number, told = sys.argv[1], open(sys.argv[2], "a", buffering=1)
@@ -30,8 +32,12 @@ if os.path.exists(sys.argv[2] + ".hold"):
     open(sys.argv[2] + ".held", "w").close()
     open(sys.argv[2] + ".hold").close()
 print('{"pid": %d}' % os.getpid(), flush=True)
+asked, busy = 0, os.path.exists(sys.argv[2] + ".busy")
 while order := os.read(0, 1):
     told.write(f"{os.getpid()} {order.decode()}\\n")
+    asked += order == b"?"
+    if order == b"?" and (not busy or asked % 10 == 0):
+        os.write(1, b".")
 """
 _LOGGER = "bayswitch.workers"
 
@@ -192,6 +198,56 @@ async def test_one_that_does_not_end_is_killed(
     assert "worker 0 did not end" not in caplog.text
     with pytest.raises(ProcessLookupError):
         os.kill(pids(caplog)[1], 0)
+
+
+async def test_one_that_hangs_is_killed_and_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there and does nothing: the kernel would go on giving it connections. The lead goes to the other."""
+    monkeypatch.setattr(workers, "WORKER_LOOK_MS", 50)
+    monkeypatch.setattr(workers, "WORKER_LOOKS_MISSED_MAX", 40)
+    caplog.set_level(logging.INFO, _LOGGER)
+    async with crew_of(2, tmp_path / "told") as crew:
+        await eventually(lambda: len(crew.heard("L")) == 1, "one leads")
+        (first,) = crew.heard("L")
+        pause(first)
+        await eventually(lambda: len(pids(caplog)) == 3, "it is replaced")
+        assert f"process {first}, does not answer and is killed" in caplog.text
+        assert f"process {first}, ended with -9" in caplog.text
+        await eventually(lambda: len(crew.heard("L")) == 2, "another leads")
+        assert caplog.text.count("does not answer") == 1, "the others do"
+
+
+async def test_one_that_is_busy_and_answers_now_and_then_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "WORKER_LOOK_MS", 50)
+    monkeypatch.setattr(workers, "WORKER_LOOKS_MISSED_MAX", 40)
+    caplog.set_level(logging.INFO, _LOGGER)
+    (tmp_path / "told.busy").touch()
+    async with crew_of(1, tmp_path / "told") as crew:
+        await eventually(lambda: len(crew.heard("?")) > 50, "it was asked more often than it may be silent in a row")
+        assert set(crew.heard("?")) == set(pids(caplog)), "the same one all the time"
+    assert "does not answer" not in caplog.text
+
+
+async def test_looks_are_counted_not_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor that slept for an hour has looked once, whatever its clock says: one answer in between is enough."""
+    monkeypatch.setattr(workers, "WORKER_LOOKS_MISSED_MAX", 3)
+    asked: list[bytes] = []
+
+    class Silent(workers._Worker):
+        def __init__(self) -> None:
+            pass
+
+        def order(self, what: bytes) -> None:
+            asked.append(what)
+
+        async def _answered(self) -> bool:
+            return len(asked) == 3
+
+    await Silent().hangs()
+    assert asked == [b"?"] * 6, "two missed, one answered, three missed"
 
 
 def listening(port: int, **options: bool) -> socket.socket:

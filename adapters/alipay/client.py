@@ -15,7 +15,7 @@ is what makes "never seen" final.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import SimpleNamespace
 from typing import Final
 
@@ -26,10 +26,11 @@ from adapters.alipay.rules import GATEWAY_PATH, POLL_FIRST_MS, POLL_MS_MAX, SOCK
 from adapters.alipay.signing import Signer, Verifier, signer_of, verifier_of
 from adapters.kit.clock import wall_ms
 from adapters.kit.module import RailOptions
+from adapters.kit.waves import one_by_one
 from switch.domain.payment import Hold
 from switch.errors import CodecError, RailError, RailRejected, RailSilent, RailUnavailable
 from switch.limits import RAIL_IN_FLIGHT_MAX, RAIL_MESSAGE_BYTES_MAX
-from switch.ports import Enquiry, InboundHandler, Outcome, RailAck
+from switch.ports import Answered, Enquiry, InboundHandler, Outcome, RailAck
 
 __all__ = ["AlipayRail"]
 
@@ -127,6 +128,10 @@ class AlipayRail:
         except CodecError as error:  # the rail's spec does not take a field of ours; nothing was sent
             raise RailRejected("RAIL_FORMAT") from error
         return ack or await self._wait(hold, budget)
+
+    def prepare_all(self, holds: Sequence[Hold], budget_ms: int) -> AsyncGenerator[list[Answered], None]:
+        """See ports.Rail."""
+        return one_by_one(self.prepare, holds, budget_ms)
 
     async def enquire(self, hold: Hold, budget_ms: int) -> Enquiry:
         """See ports.Rail.enquire."""

@@ -8,6 +8,7 @@ import re
 from calendar import timegm
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote_plus
 
@@ -47,7 +48,12 @@ class Unsigned(CodecError):
 # --- time ------------------------------------------------------------------------------------------------------------
 def china_time(time_ms: int) -> str:
     """Unix ms -> yyyy-MM-dd HH:mm:ss in China time; milliseconds are cut, so a message looks older, never younger."""
-    return datetime.fromtimestamp(time_ms // 1000, _CHINA).strftime("%Y-%m-%d %H:%M:%S")
+    return _china_time(time_ms // 1000)
+
+
+@lru_cache(maxsize=64)  # payments come many to a second
+def _china_time(second: int) -> str:
+    return datetime.fromtimestamp(second, _CHINA).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def parse_china_time(text: str) -> int:

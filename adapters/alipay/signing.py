@@ -152,9 +152,12 @@ _JSON: Final = json.JSONDecoder(
 )
 
 
+_WRITER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps makes one a call
+
+
 def write_json(members: Mapping[str, Any]) -> str:
     """Values -> JSON text as the rail writes it: UTF-8, no spaces."""
-    return json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+    return _WRITER.encode(members)
 
 
 def _value_at(text: str, place: int) -> tuple[Any, int]:

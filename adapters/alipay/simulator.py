@@ -215,7 +215,7 @@ class AlipaySimulator:
         if fault is not None and fault.kind is FaultKind.BAD_SIGNATURE and signer is not None:
             signer = _SpoiledSigner(signer)
         payload = codec.encode_answer(turn.method, reply, signer)
-        self._trace.went(payload)
+        self._trace.went((payload,))
         if fault is not None:
             if fault.kind is FaultKind.MALFORMED:
                 payload = malform(payload)

@@ -1,7 +1,8 @@
 """The switch's side of the digital-currency rail: 225 and its answers, 411 and its answer, notices that come unasked."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 
 from adapters.ecny import codec, rules
@@ -11,10 +12,11 @@ from adapters.ecny.spec import ConvertRequest, QueryRequest
 from adapters.kit.clock import certain, wall_ms
 from adapters.kit.link import Link
 from adapters.kit.module import RailOptions
+from adapters.kit.waves import one_by_one
 from switch.domain.money import Asset
 from switch.domain.payment import Hold
-from switch.errors import CodecError, RailRejected, RailSilent, RailUnavailable
-from switch.ports import Enquiry, InboundHandler, Outcome, RailAck
+from switch.errors import CodecError, RailError, RailRejected, RailSilent, RailUnavailable
+from switch.ports import Answered, Enquiry, InboundHandler, Outcome, RailAck
 
 __all__ = ["EcnyRail"]
 
@@ -42,7 +44,7 @@ class EcnyRail:
             options.host,
             options.port,
             connections=options.connections,
-            correlate=self._correlate,
+            correlate=codec.correlate,
             on_unsolicited=self._unsolicited,
         )
 
@@ -55,18 +57,58 @@ class EcnyRail:
 
     async def prepare(self, hold: Hold, budget_ms: int) -> RailAck:
         """See ports.Rail. The creditor's wallet is credited with `instruction.credit`; the rail knows the UETR for ever."""
+        request = self._request(hold)
+        try:
+            verdict = await self._exchange(request, budget_ms)
+        except CodecError as error:
+            raise _unfit(error) from None
+        return self._ack(verdict)
+
+    def prepare_all(self, holds: Sequence[Hold], budget_ms: int) -> AsyncGenerator[list[Answered], None]:
+        """See ports.Rail. A signature takes milliseconds, so signed payments go one by one; others leave together."""
+        if self._signer.enabled:
+            return one_by_one(self.prepare, holds, budget_ms)
+        return self._together(holds, budget_ms)
+
+    async def _together(self, holds: Sequence[Hold], budget_ms: int) -> AsyncGenerator[list[Answered], None]:
+        asked: list[tuple[int, ConvertRequest]] = []
+        requests: list[tuple[str, bytes]] = []
+        refused: list[Answered] = []
+        for place, hold in enumerate(holds):
+            try:
+                request = self._request(hold)
+                requests.append((request.msg_id, self._written(request)))
+            except CodecError as error:
+                refused.append((place, _unfit(error)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this payment was sent
+                refused.append((place, error))
+            else:
+                asked.append((place, request))
+        if refused:
+            yield refused
+        async with aclosing(self.link.request_all(requests, budget_ms)) as waves:
+            async for wave in waves:
+                yield [self._said(*asked[number], answer) for number, answer in wave]
+
+    def _said(self, place: int, request: ConvertRequest, answer: bytes | RailError) -> Answered:
+        if isinstance(answer, RailError):
+            return place, answer
+        try:
+            return place, self._ack(self._judge(answer, request))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this payment's answer alone
+            return place, error
+
+    def _request(self, hold: Hold) -> ConvertRequest:
         if hold.instruction.credit.asset is not Asset.ECNY:
             raise RailRejected("CURRENCY_NOT_ACCEPTED")  # written as CNY it would pay e-CNY: nothing was sent
-        try:
-            verdict = await self._exchange(codec.convert_request(hold, self._institution), budget_ms)
-        except CodecError as error:
-            # Our own values do not fit the rail's fields (a name over 60 characters): nothing was sent.
-            raise RailRejected("RAIL_FORMAT", error.path) from None
+        return codec.convert_request(hold, self._institution)
+
+    def _ack(self, verdict: Enquiry) -> RailAck:
+        if verdict.ack is not None:
+            return verdict.ack
         if verdict.outcome is Outcome.REFUSED:
             raise RailRejected(verdict.reason, verdict.rail_code)
-        if verdict.ack is None:
-            raise RailSilent(f"{self.name}: the answer does not say how it ended")
-        return verdict.ack
+        raise RailSilent(f"{self.name}: the answer does not say how it ended")
 
     async def enquire(self, hold: Hold, budget_ms: int) -> Enquiry:
         """See ports.Rail."""
@@ -86,29 +128,33 @@ class EcnyRail:
         """Sign, send, wait, check. Raises RailUnavailable, RailSilent; CodecError: the request cannot be written."""
         loop = asyncio.get_running_loop()
         end = loop.time() + budget_ms / 1000
-        msg_id = request.msg_id
-        sign = partial(codec.write, request, self._address, msg_id, msg_id, self._now_ms(), self._signer)
         try:
             async with asyncio.timeout_at(end):
-                payload = await self._bench.run(sign)
+                payload = await self._bench.run(partial(self._written, request))
         except TimeoutError:
             raise RailUnavailable(f"{self.name}: the budget went into signing; nothing was sent") from None
-        answer = await self.link.request(msg_id, payload, max(1, int((end - loop.time()) * 1000)))
+        answer = await self.link.request(request.msg_id, payload, max(1, int((end - loop.time()) * 1000)))
         try:
             async with asyncio.timeout_at(end):
                 return await self._bench.run(partial(self._judge, answer, request))
-        except CodecError as error:
-            raise RailSilent(f"{self.name}: answer not to be trusted: {error.path} {error.rule}") from None
         except (TimeoutError, RailUnavailable):
             raise RailSilent(f"{self.name}: an answer came too late to be checked") from None
 
-    def _judge(self, answer: bytes, request: ConvertRequest | QueryRequest) -> Enquiry:
-        return codec.outcome_of(codec.read(codec.split(answer), self._signer), request)
+    def _written(self, request: ConvertRequest | QueryRequest) -> bytes:
+        msg_id = request.msg_id
+        return codec.write(request, self._address, msg_id, msg_id, self._now_ms(), self._signer)
 
-    def _correlate(self, payload: bytes) -> str | None:
-        """The MsgId an answer is about; None for one that ends nothing."""
-        parts = codec.split(payload)
-        return None if codec.is_interim(parts) else parts.header.ref_id
+    def _judge(self, answer: bytes, request: ConvertRequest | QueryRequest) -> Enquiry:
+        """Raises RailSilent: an answer that cannot be read or trusted, or is about something else."""
+        try:
+            return codec.verdict_of(answer, request, self._signer)
+        except CodecError as error:
+            raise RailSilent(f"{self.name}: answer not to be trusted: {error.path} {error.rule}") from None
 
     def _unsolicited(self, payload: bytes) -> None:
         self.interim += 1
+
+
+def _unfit(error: CodecError) -> RailRejected:
+    """Our own values do not fit the rail's fields (a name over 60 characters): nothing was sent."""
+    return RailRejected("RAIL_FORMAT", error.path)

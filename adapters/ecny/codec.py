@@ -7,7 +7,7 @@ and opens the sealed fields.
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from adapters.ecny import rules
 from adapters.ecny.signing import MESSAGE_KEY_BYTES, Signer, open_text, seal_text
@@ -27,7 +27,7 @@ from adapters.ecny.spec import (
     QueryResponse,
     sealed,
 )
-from adapters.wire import HeaderCodec, XmlCodec
+from adapters.wire import Finder, HeaderCodec, XmlCodec
 from switch.domain.payment import Hold
 from switch.errors import CodecError
 from switch.ports import Enquiry, Outcome, RailAck
@@ -36,12 +36,14 @@ __all__ = [
     "Address",
     "Message",
     "Parts",
+    "Said",
     "convert_request",
-    "is_interim",
+    "correlate",
     "outcome_of",
     "query_request",
     "read",
     "split",
+    "verdict_of",
     "write",
 ]
 
@@ -69,8 +71,8 @@ _SECURITY: Final = re.compile(
     rb"\{S::SSN:([0-9A-F]{0,16}):NSN:([0-9A-F]{0,16}):DEP:([A-Za-z0-9+/=]{0,256}):DSG:([A-Za-z0-9+/=]{0,128})\}\r\n"
 )
 
-_ACKNOWLEDGEMENT: Final = _TYPE_OF[CommunicationConfirm]
-_PENDING: Final = re.compile(rb"<(RspsnSts|PrcSts)>PR0[234]</\1>")
+_UNSIGNED: Final = b"{S::SSN::NSN::DEP::DSG:}\r\n"  # with signing off
+_BODY_UNSIGNED: Final = _HEADER.length + len(_UNSIGNED)
 
 
 class Address(NamedTuple):
@@ -79,6 +81,36 @@ class Address(NamedTuple):
     sender: str
     receiver: str
     direction: str
+
+
+class _Reader(Protocol):
+    """A codec, or a view of one."""
+
+    def read(self, data: bytes, /) -> Any: ...
+
+
+class _Place(NamedTuple):
+    """Where an answer belongs: what it is, and the MsgId it is about."""
+
+    message_type: str
+    ref_id: str
+
+
+class _Head(NamedTuple):
+    """What counts in the header of an answer once it is placed."""
+
+    message_type: str
+    msg_id: str
+
+
+class Said(NamedTuple):
+    """What counts in a 226, a 900 or a 909; the rest of it is checked and left."""
+
+    msg_id: str
+    uetr: str
+    original_msg_id: str
+    status: str
+    reject_code: str | None
 
 
 class Parts(NamedTuple):
@@ -91,6 +123,21 @@ class Parts(NamedTuple):
     body: bytes
 
 
+_PLACE: Final = _HEADER.view(_Place)
+_HEAD: Final = _HEADER.view(_Head)
+_ACKNOWLEDGEMENT: Final = _TYPE_OF[CommunicationConfirm]
+# Where an answer says that the end is still to come, and with what.
+_STATUS: Final[Mapping[str, Finder]] = {
+    _TYPE_OF[ConvertResponse]: Finder("RspsnSts"),
+    _TYPE_OF[BusinessConfirm]: Finder("PrcSts"),
+    _TYPE_OF[FinalNotice]: Finder("PrcSts"),
+}
+_OUTCOMES: Final = (Said, ConvertResponse, QueryResponse, BusinessConfirm, FinalNotice)
+_DONE: Final = Outcome.DONE  # a member by its enum's name is looked up slowly, and this one for every payment
+_PENDING: Final = (("PR02",), ("PR03",), ("PR04",))
+_ANSWERS: Final[Mapping[str, _Reader]] = {**_CODECS, **{name: _CODECS[name].view(Said) for name in _STATUS}}
+
+
 # --- bytes -----------------------------------------------------------------------------------------------------------
 def write(message: Message, address: Address, msg_id: str, ref_id: str, time_ms: int, signer: Signer) -> bytes:
     """The message as it stands on the link, without the length. With a signing signer: tens of milliseconds.
@@ -100,23 +147,47 @@ def write(message: Message, address: Address, msg_id: str, ref_id: str, time_ms:
     """
     name = _TYPE_OF[type(message)]
     body = _CODECS[name].write(message)
+    sender, receiver, direction = address
+    day, clock = rules.stamp(time_ms)
+    header = _HEADER.write(
+        Header._make((sender, receiver, day, clock, name, msg_id, ref_id, direction, "", "", "", ""))
+    )
+    if not signer.enabled:
+        return header + _UNSIGNED + body
     envelope = ""
-    if signer.enabled and name in SENSITIVE:
+    if name in SENSITIVE:
         key = secrets.token_bytes(MESSAGE_KEY_BYTES)
         body, envelope = _SEALED[name].write(_seal(name, message, key)), signer.wrap(key)
-    header = Header(address.sender, address.receiver, *rules.stamp(time_ms), name, msg_id, ref_id, address.direction)
     security = f"{{S::SSN:{signer.serial}:NSN:{signer.peer_serial}:DEP:{envelope}:DSG:{signer.sign(body)}}}\r\n"
-    return _HEADER.write(header) + security.encode("ascii") + body
+    return header + security.encode("ascii") + body
 
 
 def split(payload: bytes) -> Parts:
     """Header, signature block and body. Raises CodecError: a header field, or S when the block is not one."""
-    header = _HEADER.read(payload[: _HEADER.length])
+    return Parts._make(_split(payload, _HEADER))
+
+
+def _split(payload: bytes, header_reader: _Reader) -> tuple[Any, str, str, str, bytes]:
+    header = header_reader.read(payload[: _HEADER.length])
+    if payload.startswith(_UNSIGNED, _HEADER.length):
+        return header, "", "", "", payload[_BODY_UNSIGNED:]
     block = _SECURITY.match(payload, _HEADER.length)
     if block is None:
         raise CodecError("S", "FORMAT")
     signer_serial, _, envelope, signature = (group.decode("ascii") for group in block.groups())
-    return Parts(header, signer_serial, envelope, signature, payload[block.end() :])
+    return header, signer_serial, envelope, signature, payload[block.end() :]
+
+
+def correlate(payload: bytes) -> str | None:
+    """The MsgId an answer is about; None for one that ends nothing: a 902, or a status of PR02, PR03 or PR04.
+
+    Told from unchecked bytes: to believe it wrongly is to wait on, which is what silence is. Raises CodecError: a field
+    of the header.
+    """
+    kind, ref_id = _PLACE.read(payload[: _HEADER.length])
+    if kind == _ACKNOWLEDGEMENT or (kind in _STATUS and _STATUS[kind].find(payload) in _PENDING):
+        return None
+    return ref_id
 
 
 def read(parts: Parts, signer: Signer) -> Message:
@@ -126,24 +197,29 @@ def read(parts: Parts, signer: Signer) -> Message:
         CodecError: DSG SIGNATURE; DEP or a sealed field's name KEY, FORMAT; else the path of the XML field. The value
             is in none of them.
     """
-    name = parts.header.message_type
-    if parts.signer_serial != signer.peer_serial and signer.enabled:
+    return _read(parts, signer, _CODECS)  # type: ignore[no-any-return]  # one of Message, by the tables
+
+
+def _read(parts: tuple[Any, str, str, str, bytes], signer: Signer, readers: Mapping[str, _Reader]) -> Any:
+    header, signer_serial, envelope, signature, body = parts
+    name, msg_id = header.message_type, header.msg_id
+    if signer.enabled and signer_serial != signer.peer_serial:
         raise CodecError("DSG", "SIGNATURE")  # a key that is not the other end's
-    if not signer.verify(parts.body, parts.signature):
+    if not signer.verify(body, signature):
         raise CodecError("DSG", "SIGNATURE")
-    if parts.envelope:
-        key = signer.unwrap(parts.envelope)
+    if envelope:
+        key = signer.unwrap(envelope)
         if name not in SENSITIVE:
             raise CodecError("DEP", "UNKNOWN")
-        message = _open(name, _SEALED[name].read(parts.body), key)
+        message = _open(name, _SEALED[name].read(body), key)
         _CODECS[name].write(message)  # the plain table judges what was hidden
     else:
         if signer.enabled and name in SENSITIVE:
             raise CodecError("DEP", "MISSING")
-        message = _CODECS[name].read(parts.body)
-    if getattr(message, "msg_id", parts.header.msg_id) != parts.header.msg_id:
+        message = readers[name].read(body)
+    if getattr(message, "msg_id", msg_id) != msg_id:
         raise CodecError("GrpHdr/MsgId", "HEADER")  # the header is not signed: it must agree with what is
-    return message  # type: ignore[no-any-return]  # one of Message, by the tables
+    return message
 
 
 def _seal(name: str, message: Any, key: bytes) -> Any:
@@ -154,45 +230,21 @@ def _open(name: str, message: Any, key: bytes) -> Any:
     return message._replace(**{field: open_text(key, field, getattr(message, field)) for field in SENSITIVE[name]})
 
 
-def is_interim(parts: Parts) -> bool:
-    """Whether an answer only says that the end is still to come: a 902, or a status of PR02, PR03 or PR04.
-
-    Told from the unchecked bytes: to believe it wrongly is to wait on, which is what silence is.
-    """
-    kind = parts.header.message_type
-    return kind == _ACKNOWLEDGEMENT or (kind != _TYPE_OF[QueryResponse] and _PENDING.search(parts.body) is not None)
-
-
 # --- domain -> messages ----------------------------------------------------------------------------------------------
 def convert_request(hold: Hold, institution: str) -> ConvertRequest:
     """The 225 that pays the creditor of `hold`. The same hold gives the same message, to the last character.
 
     It is dated with the hold, not with its sending: a repeat of an old one is refused by its age like the first.
     """
-    instruction = hold.instruction
-    debtor, creditor = instruction.debtor, instruction.creditor
-    party = instruction.creditor_agent or rules.CENTRE  # a mobile names no operator: the centre finds it
-    return ConvertRequest(
-        msg_id=rules.payment_msg_id(hold.uetr, hold.prepared_time_ms),
-        creation_time_ms=hold.prepared_time_ms // 1000 * 1000,
-        instructing_party=institution,
-        instructed_party=party,
-        uetr=hold.uetr,
-        purpose=rules.PURPOSE,
-        amount_minor=instruction.credit.amount_minor,
-        batch_id=rules.batch_id(hold.prepared_time_ms),
-        debtor_party=institution,
-        debtor_account_type=rules.ACCOUNT_TYPE,
-        debtor_name=debtor.name,
-        debtor_account=debtor.account.value,
-        agreement=None,
-        creditor_party=party,
-        creditor_name=creditor.name,
-        creditor_wallet=creditor.account.value,
-        creditor_level=f"WL0{creditor.account.level}" if creditor.account.level else None,
-        creditor_type=rules.WALLET_TYPE,
-        wallet_name=None,
-    )
+    _, _, uetr, _, _, (_, amount_minor), debtor, creditor, agent, _, _, _ = hold.instruction
+    time_ms, account = hold.prepared_time_ms, creditor.account
+    party = agent or rules.CENTRE  # a mobile names no operator: the centre finds it
+    return ConvertRequest._make((
+        rules.payment_msg_id(uetr, time_ms), time_ms // 1000 * 1000, institution, party, uetr,
+        rules.PURPOSE, amount_minor, rules.batch_id(time_ms),
+        institution, rules.ACCOUNT_TYPE, debtor.name, debtor.account.value, None,
+        party, creditor.name, account.value, f"WL0{account.level}" if account.level else None, rules.WALLET_TYPE, None,
+    ))  # fmt: skip
 
 
 def query_request(hold: Hold, institution: str, time_ms: int) -> QueryRequest:
@@ -211,7 +263,16 @@ def query_request(hold: Hold, institution: str, time_ms: int) -> QueryRequest:
 
 
 # --- messages -> domain ----------------------------------------------------------------------------------------------
-def outcome_of(message: Message, request: ConvertRequest | QueryRequest) -> Enquiry:
+def verdict_of(payload: bytes, request: ConvertRequest | QueryRequest, signer: Signer) -> Enquiry:
+    """What an answer to `request` says of its payment. Of a 226, a 900 or a 909 no more is made than counts.
+
+    Raises:
+        CodecError: as `split`, `read` and `outcome_of`: nothing is known.
+    """
+    return outcome_of(_read(_split(payload, _HEAD), signer, _ANSWERS), request)
+
+
+def outcome_of(message: Message | Said, request: ConvertRequest | QueryRequest) -> Enquiry:
     """What `message` says of the payment of `request`, whose answer it came as.
 
     Raises:
@@ -219,7 +280,7 @@ def outcome_of(message: Message, request: ConvertRequest | QueryRequest) -> Enqu
     """
     if isinstance(message, Fault):
         return _fault(message, request)
-    if not isinstance(message, ConvertResponse | QueryResponse | BusinessConfirm | FinalNotice):
+    if not isinstance(message, _OUTCOMES):
         raise CodecError("MesgType", "UNEXPECTED")
     if message.uetr != request.uetr:
         raise CodecError("GrpHdr/Rmk", "OTHER")
@@ -242,7 +303,7 @@ def outcome_of(message: Message, request: ConvertRequest | QueryRequest) -> Enqu
 
 def _status(status: str, reject_code: str | None, reference: str) -> Enquiry:
     if status == "PR00":
-        return Enquiry(Outcome.DONE, RailAck(reference, status))
+        return Enquiry(_DONE, RailAck(reference, status))
     if status == "PR01":
         code = reject_code or ""
         return Enquiry(Outcome.REFUSED, reason=rules.REASON_OF.get(code, "RAIL_REFUSED"), rail_code=code or status)

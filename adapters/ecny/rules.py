@@ -129,7 +129,7 @@ TIERS: Final[Mapping[str, Tier]] = {
 
 def same_name(stated: str, registered: str) -> bool:
     """Whether the payee's stated name is the wallet holder's: full-width, case and spacing aside. Ours, and strict."""
-    return _folded(stated) == _folded(registered)
+    return stated == registered or _folded(stated) == _folded(registered)
 
 
 def _folded(name: str) -> str:
@@ -184,7 +184,9 @@ _CROSS: Final = "1"  # 1 cross-bank: both samples of requests have 1
 _CONTROL: Final = "00"
 _ENVIRONMENT: Final = "0"  # as every sample
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_SEQUENCE_CHARS: Final = 8
+_PAIR: Final = tuple(second + first for first in _ALPHABET for second in _ALPHABET)  # two digits, the lower one first
+_PAIRS: Final = len(_PAIR)
+_SEQUENCES: Final = _PAIRS**4  # of 8 characters
 _MSG_ID: Final = re.compile(r"\d{8}\d{3}\d\d{3}\d{6}[0-9A-Z]{8}\d{2}\d", re.ASCII)
 _MSG_ID_CHARS_MAX: Final = 35  # the type of MsgId; the built form has 32 (D3)
 _BATCH_ID: Final = re.compile(r"B(\d{8})(\d{2})00", re.ASCII)
@@ -209,12 +211,15 @@ def msg_id(number: int, time_ms: int, seed: bytes) -> str:
     always gives the same id. At a thousand ids a second two of one second meet once in some sixty days.
     """
     digest = int.from_bytes(hashlib.sha256(seed).digest()[:8], "big")
-    sequence = []
-    for _ in range(_SEQUENCE_CHARS):
-        digest, place = divmod(digest, len(_ALPHABET))
-        sequence.append(_ALPHABET[place])
-    day, clock = stamp(time_ms)
-    return f"{day}{_ORG}{_CROSS}{number:03}{clock}{''.join(sequence)}{_CONTROL}{_ENVIRONMENT}"
+    high, low = divmod(digest % _SEQUENCES, _PAIRS * _PAIRS)
+    sequence = _PAIR[low % _PAIRS] + _PAIR[low // _PAIRS] + _PAIR[high % _PAIRS] + _PAIR[high // _PAIRS]
+    return f"{_id_head(number, time_ms // 1000)}{sequence}{_CONTROL}{_ENVIRONMENT}"
+
+
+@lru_cache(maxsize=64)
+def _id_head(number: int, second: int) -> str:
+    day, clock = _stamp(second)
+    return f"{day}{_ORG}{_CROSS}{number:03}{clock}"
 
 
 def payment_msg_id(uetr: str, prepared_time_ms: int) -> str:
@@ -236,7 +241,12 @@ def check_msg_id(text: str) -> str:
 
 def batch_id(time_ms: int) -> str:
     """The reconciliation batch of a moment: B, yyyyMMddHH in Hong Kong time, 00 (D3)."""
-    day, clock = stamp(time_ms)
+    return _batch_id(time_ms // 3_600_000)
+
+
+@lru_cache(maxsize=8)  # an hour of Hong Kong begins with one of UTC
+def _batch_id(hour: int) -> str:
+    day, clock = _stamp(hour * 3600)
     return f"B{day}{clock[:2]}00"
 
 
@@ -247,10 +257,15 @@ def check_batch_id(text: str) -> str:
     match = _BATCH_ID.fullmatch(text)
     if match is None:
         raise InvalidValue("FORMAT", "a BatchId is B, yyyyMMddHH, 00")
-    try:
-        datetime.strptime(match[1], "%Y%m%d")
-    except ValueError:
-        raise InvalidValue("DATE", "the BatchId names no day") from None
+    _check_day(match[1])
     if int(match[2]) > 23:
         raise InvalidValue("HOUR", "the BatchId names no hour")
     return text
+
+
+@lru_cache(maxsize=64)  # one of days that were right: payments come many to a day
+def _check_day(text: str) -> None:
+    try:
+        datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        raise InvalidValue("DATE", "the BatchId names no day") from None

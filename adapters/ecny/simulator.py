@@ -5,10 +5,9 @@ it cannot read or whose signature is wrong; 412 tells the truth; a 909 where the
 the UETR.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypedDict
+from typing import Final
 
 from adapters.ecny import codec, rules
 from adapters.ecny.codec import Address, Message, Parts
@@ -52,20 +51,6 @@ _CENTRE_CODES: Final = frozenset(
     rules.CODE_OF[reason]
     for reason in ("RAIL_EXPIRED", "RAIL_DUPLICATE", "CREDITOR_AGENT_UNKNOWN", "CREDITOR_AGENT_OFFLINE", "REGULATORY")
 )
-
-
-class _Group(TypedDict):
-    msg_id: str
-    creation_time_ms: int
-    instructing_party: str
-    instructed_party: str
-    uetr: str
-
-
-class _Original(TypedDict):
-    original_msg_id: str
-    original_party: str
-    original_type: str
 
 
 class EcnySimulator(MockPorts):
@@ -172,16 +157,9 @@ class EcnySimulator(MockPorts):
         self.books.keep(self._record(request, wallet, status, code))
 
     def _record(self, request: ConvertRequest, wallet: Account | None, status: PaymentStatus, code: str) -> Record:
+        uetr, amount_minor, key = request.uetr, request.amount_minor, wallet.key if wallet else None
         return Record(
-            uetr=request.uetr,
-            digest=_digest(request),
-            status=status,
-            code=code,
-            reference=request.msg_id,
-            account=wallet.key if wallet else None,
-            asset=Asset.ECNY,
-            amount_minor=request.amount_minor,
-            time_ms=self._now_ms(),
+            uetr, _digest(request), status, code, request.msg_id, key, Asset.ECNY, amount_minor, self._now_ms()
         )
 
     def _wallet(self, request: ConvertRequest) -> Account | None:
@@ -224,44 +202,28 @@ class EcnySimulator(MockPorts):
         """A 226, or a 900 where the centre itself refuses."""
         if code in _CENTRE_CODES:
             return self._confirm(request, code)
-        response = ConvertResponse(
-            **self._group(226, request),
-            **_original(request, CONVERT_REQUEST.name),
-            status=status,
-            reject_code=code or None,
-            reject_text=None,
-            batch_id=request.batch_id,
-        )
-        return self._write(response, response.msg_id, request.msg_id)
+        group = self._group(226, request)
+        response = ConvertResponse._make((
+            *group, *_original(request, CONVERT_REQUEST.name), status, code or None, None, request.batch_id,
+        ))  # fmt: skip
+        return self._write(response, group[0], request.msg_id)
 
     def _confirm(self, request: ConvertRequest | QueryRequest, code: str) -> bytes:
         asked = CONVERT_REQUEST if isinstance(request, ConvertRequest) else QUERY_REQUEST
-        confirm = BusinessConfirm(
-            **self._group(900, request),
-            **_original(request, asked.name),
-            status=_REFUSED,
-            process_code=None,
-            reject_code=code,
-            reject_text=None,
-        )
-        return self._write(confirm, confirm.msg_id, request.msg_id)
+        group = self._group(900, request)
+        confirm = BusinessConfirm(*group, *_original(request, asked.name), _REFUSED, None, code, None)
+        return self._write(confirm, group[0], request.msg_id)
 
     def _notice(self, request: ConvertRequest) -> bytes:
         known = self.books.payments[request.uetr]
-        notice = FinalNotice(
-            **self._group(909, request),
-            **_original(request, CONVERT_REQUEST.name),
-            status=_STATUS[known.status],
-            process_code=rules.PROCESSED,
-            reject_code=_reject_code(known),
-            reject_text=None,
-        )
-        return self._write(notice, notice.msg_id, request.msg_id)
+        group, original = self._group(909, request), _original(request, CONVERT_REQUEST.name)
+        notice = FinalNotice(*group, *original, _STATUS[known.status], rules.PROCESSED, _reject_code(known), None)
+        return self._write(notice, group[0], request.msg_id)
 
     def _report(self, request: QueryRequest) -> bytes:
         known = self.books.payments.get(request.uetr)
         report = QueryResponse(
-            **self._group(412, request),
+            *self._group(412, request),
             query_msg_id=request.msg_id,
             query_party=request.instructing_party,
             query_status=_DONE,
@@ -276,12 +238,8 @@ class EcnySimulator(MockPorts):
         return self._write(report, report.msg_id, request.msg_id)
 
     def _received(self, request: ConvertRequest) -> bytes:
-        confirm = CommunicationConfirm(
-            original_time_ms=request.creation_time_ms,
-            **_original(request, CONVERT_REQUEST.name),
-            status=_DONE,
-            remark=None,
-        )
+        original = _original(request, CONVERT_REQUEST.name)
+        confirm = CommunicationConfirm(request.creation_time_ms, *original, _DONE, None)
         return self._write(confirm, self._next_id(902, request.msg_id), request.msg_id)
 
     def _discard(self, parts: Parts, code: str, text: str) -> bytes:
@@ -290,15 +248,10 @@ class EcnySimulator(MockPorts):
         fault = Fault(code=code, text=text, actor=rules.CENTRE, original_msg_id=asked if len(asked) <= 35 else None)
         return self._write(fault, self._next_id(911, asked), asked)
 
-    def _group(self, number: int, request: ConvertRequest | QueryRequest) -> _Group:
-        now_ms = self._now_ms()
-        return {
-            "msg_id": self._next_id(number, request.msg_id),
-            "creation_time_ms": now_ms // 1000 * 1000,
-            "instructing_party": rules.CENTRE,
-            "instructed_party": self._address.receiver,
-            "uetr": request.uetr,
-        }
+    def _group(self, number: int, request: ConvertRequest | QueryRequest) -> tuple[str, int, str, str, str]:
+        """GrpHdr of an answer: msg_id, creation_time_ms, instructing_party, instructed_party, uetr."""
+        creation_ms = self._now_ms() // 1000 * 1000
+        return self._next_id(number, request.msg_id), creation_ms, rules.CENTRE, self._address.receiver, request.uetr
 
     def _next_id(self, number: int, asked: str) -> str:
         self._serial += 1
@@ -308,12 +261,9 @@ class EcnySimulator(MockPorts):
         return codec.write(message, self._address, msg_id, ref_id, self._now_ms(), self._signer)
 
 
-def _original(request: ConvertRequest | QueryRequest, kind: str) -> _Original:
-    return {
-        "original_msg_id": request.msg_id,
-        "original_party": request.instructing_party,
-        "original_type": kind,
-    }
+def _original(request: ConvertRequest | QueryRequest, kind: str) -> tuple[str, str, str]:
+    """original_msg_id, original_party, original_type."""
+    return request.msg_id, request.instructing_party, kind
 
 
 def _reject_code(known: Record) -> str | None:
@@ -321,9 +271,10 @@ def _reject_code(known: Record) -> str | None:
 
 
 def _digest(request: ConvertRequest) -> bytes:
-    """Of all that says who pays whom how much; a repeat may be written at another time."""
-    body = request._replace(msg_id="", creation_time_ms=0, batch_id="")
-    return hashlib.sha256(repr(body).encode()).digest()
+    """Of all that says who pays whom how much; a repeat may be written at another time. As good as this process lasts."""
+    _, _, *parties, _, debtor, kind, name, account, agreement, payee, named, wallet, level, sort, label = request
+    said = (*parties, debtor, kind, name, account, agreement, payee, named, wallet, level, sort, label)
+    return hash(said).to_bytes(8, "big", signed=True)
 
 
 def _register(books: Books) -> None:

@@ -14,16 +14,21 @@ from adapters.hkfps.spec import (
     ACCOUNT_CHARS_MAX,
     ENQUIRY_SERVICE,
     HUB,
+    NOT_VERIFIED,
     PAYMENT_SERVICE,
+    VERIFIED,
+    Status,
     StatusReport,
     StatusRequest,
     Transfer,
     report_codec,
     request_codec,
+    status_view,
     transfer_codec,
 )
-from adapters.kit.iso_transfer import CreditTransfer, answer_to, instruction_from, placed, to_hub
+from adapters.kit.iso_transfer import PLACE_CODE, CreditTransfer, answer_to, instruction_from, place_of
 from adapters.kit.push_codec import ACCEPTED, FORMAT, REFUSED, ack_of, code_of, enquiry_of
+from adapters.wire import Finder
 from switch.domain.instruction import Instruction
 from switch.domain.party import Account, Scheme
 from switch.domain.payment import Hold, Payment, State
@@ -52,10 +57,10 @@ __all__ = [
     "uetr_of",
 ]
 
-_ORIGINAL: Final = re.compile(rb"OrgnlTxId>\s*([0-9a-f]{32})\s*<")
-_STATUS: Final = re.compile(rb"TxSts>\s*([A-Z]{4})\s*<")
-_UETR_HEX: Final = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
-_INTERIM: Final = (b"RCVD", b"ACCP")
+_LOOK: Final = Finder("MsgDefIdr", "BizSvc", "OrgnlTxId", "TxSts")
+_UETR_HEX: Final = re.compile(r"([0-9a-f]{8})([0-9a-f]{4})(4[0-9a-f]{3})([89ab][0-9a-f]{3})([0-9a-f]{12})")
+_INTERIM: Final = ("RCVD", "ACCP")
+_BY_NUMBER: Final = Scheme.ACCOUNT  # a member by its enum's name is looked up slowly
 
 
 # --- ids and times ---------------------------------------------------------------------------------------------------
@@ -66,9 +71,10 @@ def tx_id_of(uetr: str) -> str:
 
 def uetr_of(tx_id: str) -> str:
     """TxId -> UETR. Raises CodecError: not a lower-case UUIDv4."""
-    if _UETR_HEX.fullmatch(tx_id) is None:
+    parts = _UETR_HEX.fullmatch(tx_id)
+    if parts is None:
         raise CodecError("PmtId/TxId", "UETR")
-    return hyphened(tx_id)
+    return "-".join(parts.groups())
 
 
 def hyphened(tx_id: str) -> str:
@@ -103,23 +109,43 @@ def correlate(payload: bytes) -> str | None:
     "" for an interim status (RCVD, ACCP) of a payment: the final one follows, nobody is answered yet. Raises
     CodecError when the message says neither. Only a place to put it: the whole message is checked when it is read.
     """
-    place = placed(payload, _ORIGINAL)
+    place = place_of(payload, _LOOK, 32)
     if place is None:
         return None
-    service, tx_id, end = place
-    if service == PAYMENT_SERVICE:
-        status = _STATUS.search(payload, end)
-        if status is not None and status[1] in _INTERIM:
-            return ""
-    return service + tx_id
+    service, tx_id, status = place
+    return "" if service == PAYMENT_SERVICE and status in _INTERIM else service + tx_id
 
 
 # --- the switch asks -------------------------------------------------------------------------------------------------
 def transfer_of(hold: Hold, institution: str) -> Transfer:
-    """The transfer a hold stands for. Raises RailRejected: an asset or an address that FPS does not carry."""
-    made = to_hub(hold, institution, HUB, rules.ASSETS, rules.PAYABLE)
+    """The transfer a hold stands for, dated with the hold. The debtor's document stays here: FPS does not need it.
+
+    One step from hold to record, in the order of the table, for it is made for every payment.
+
+    Raises:
+        RailRejected: an asset or an address that FPS does not carry.
+    """
+    _, _, uetr, end_to_end_id, _, credit, debtor, creditor, agent, purpose, remark, _ = hold.instruction
+    asset, amount_minor = credit
+    debtor_name, debtor_place, debtor_account, _ = debtor
+    name, place, account, _ = creditor
+    currency, time_ms, tx_id = rules.CURRENCY.get(asset), hold.prepared_time_ms, uetr.replace("-", "")
+    if currency is None:
+        raise RailRejected("CURRENCY_NOT_ACCEPTED", "AM03")
+    if account.scheme not in rules.PAYABLE:
+        raise RailRejected("RAIL_FORMAT", FORMAT)
+    debtor_email, debtor_number, debtor_scheme = _split(debtor_account)
+    email, number, scheme = _split(account)
     # A proxy was looked up by the payer, who saw the masked name; an account number is checked against the name.
-    return make_transfer(made, verified=made.creditor.account.scheme is Scheme.ACCOUNT)
+    verify = VERIFIED if account.scheme is _BY_NUMBER else NOT_VERIFIED
+    return Transfer._make((
+        institution, HUB, tx_id, _header_time(time_ms // 1000), tx_id, time_ms,
+        end_to_end_id, tx_id, verify, rules.category_of(purpose), currency, amount_minor,
+        debtor_name, None, None, PLACE_CODE[debtor_place], debtor_email, debtor_number, debtor_scheme,
+        institution, agent or HUB,  # the hub: a proxy is to find the agent
+        name, PLACE_CODE[place], email, number, scheme,
+        purpose or None, remark or None,
+    ))  # fmt: skip
 
 
 def encode_transfer(hold: Hold, institution: str) -> bytes:
@@ -142,13 +168,9 @@ def encode_request(uetr: str, institution: str, message_id: str, now_ms: int) ->
     )
 
 
-def read_report(payload: bytes, service: str, uetr: str) -> StatusReport:
+def read_report(payload: bytes, service: str, uetr: str) -> Status:
     """An answer to what we asked. Raises RailSilent: it cannot be read, or answers something else."""
-    return answer_to(report_codec.read, payload, _about, service, tx_id_of(uetr))
-
-
-def _about(answer: StatusReport) -> tuple[str, str]:
-    return answer.service, answer.tx_id
+    return answer_to(status_view.read, payload, service, tx_id_of(uetr))
 
 
 def read_ack(payload: bytes, uetr: str) -> RailAck:
@@ -204,21 +226,21 @@ def make_transfer(made: CreditTransfer, *, verified: bool) -> Transfer:
         created_ms=made.created_ms,
         end_to_end_id=made.end_to_end_id,
         tx_id=tx_id,
-        verify="PERFORM_PYE_VRF" if verified else "SKIP_PYE_VRF",
+        verify=VERIFIED if verified else NOT_VERIFIED,
         category=rules.category_of(made.purpose),
         currency=made.money.asset.iso,
         amount_minor=made.money.amount_minor,
         debtor_name=debtor.name,
         debtor_document=debtor.document.number if debtor.document else None,
         debtor_document_type=debtor.document.type.name if debtor.document else None,
-        debtor_place=debtor.place.name,
+        debtor_place=PLACE_CODE[debtor.place],
         debtor_email=debtor_email,
         debtor_account=debtor_account,
         debtor_scheme=debtor_scheme,
         debtor_agent=made.debtor_agent,
         creditor_agent=made.creditor_agent,
         creditor_name=creditor.name,
-        creditor_place=creditor.place.name,
+        creditor_place=PLACE_CODE[creditor.place],
         creditor_email=creditor_email,
         creditor_account=creditor_account,
         creditor_scheme=creditor_scheme,
@@ -242,33 +264,23 @@ def report(
     prefix = "Q" if service == ENQUIRY_SERVICE else "S"
     message_id = f"{prefix}{tx_id}"
     return report_codec.write(
-        StatusReport(
-            sender,
-            receiver,
-            message_id,
-            service,
-            header_time(now_ms),
-            message_id,
-            now_ms,
-            tx_id,
-            tx_id,
-            status,
-            reason or None,
-            None,
-            reference or None,
-        )
-    )
+        StatusReport._make((
+            sender, receiver, message_id, service, header_time(now_ms), message_id, now_ms,
+            tx_id, tx_id, status, reason or None, None, reference or None,
+        ))
+    )  # fmt: skip
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
 def _split(account: Account) -> tuple[str | None, str | None, str | None]:
     """An address -> (e-mail, account, scheme). An e-mail goes to CtctDtls, whatever longer login it is."""
-    if account.scheme is Scheme.EMAIL or (len(account.value) > ACCOUNT_CHARS_MAX and "@" in account.value):
-        return account.value, None, None
-    code = rules.SCHEME_CODE.get(account.scheme)
+    scheme, value, _ = account
+    code = rules.SCHEME_CODE.get(scheme)
+    if code == rules.BY_EMAIL or (len(value) > ACCOUNT_CHARS_MAX and "@" in value):
+        return value, None, None
     if code is None:
         raise RailRejected("RAIL_FORMAT", FORMAT)
-    return None, account.value, code
+    return None, value, code
 
 
 def _joined(path: str, email: str | None, account: str | None, scheme: str | None) -> Account:

@@ -12,9 +12,11 @@ from adapters.hkfps.spec import (
     PAYMENT_SERVICE,
     STATUS_REPORT,
     STATUS_REQUEST,
+    VERIFIED,
     Transfer,
-    report_codec,
+    order_view,
     request_codec,
+    status_view,
     transfer_codec,
 )
 from adapters.kit.books import PaymentStatus
@@ -26,39 +28,34 @@ __all__ = ["read_message", "tell_asker", "tell_payer", "transfer_seen", "transfe
 
 _TX_ID: Final = re.compile(rb"[:<]TxId>\s*([0-9a-f]{32})\s*<")
 _STATUS_OF: Final = {PaymentStatus.DONE: ACCEPTED, PaymentStatus.REFUSED: REFUSED, PaymentStatus.WORKING: "ACCP"}
+_CREDIT_TRANSFER, _STATUS_REQUEST, _STATUS_REPORT = CREDIT_TRANSFER.name, STATUS_REQUEST.name, STATUS_REPORT.name
 
 
 def read_message(payload: bytes) -> Order | Question | Answer | None:
     """What the hub is asked or told. None: no message of FPS. Raises CodecError."""
-    match kind_of(payload):
-        case CREDIT_TRANSFER.name:
-            return _order_of(payload, transfer_codec.read(payload))
-        case STATUS_REQUEST.name:
-            return Question(uetr_of(request_codec.read(payload).tx_id))
-        case STATUS_REPORT.name:
-            answer = report_codec.read(payload)
-            return answer_of(uetr_of(answer.tx_id), answer)
+    kind = kind_of(payload)
+    if kind == _CREDIT_TRANSFER:
+        return _order_of(payload)
+    if kind == _STATUS_REQUEST:
+        return Question(uetr_of(request_codec.read(payload).tx_id))
+    if kind == _STATUS_REPORT:
+        answer = status_view.read(payload)
+        return answer_of(uetr_of(answer.tx_id), answer)
     return None
 
 
-def _order_of(payload: bytes, transfer: Transfer) -> Order:
-    by_number = transfer.creditor_scheme == "BBAN"
-    return Order(
-        uetr=uetr_of(transfer.tx_id),
-        body=body_of(payload),
-        asset=rules.ASSETS[transfer.currency],
-        amount_minor=transfer.amount_minor,
-        created_ms=transfer.created_ms,
-        agent="" if transfer.creditor_agent == HUB else transfer.creditor_agent,
-        proxy="" if by_number else transfer.creditor_scheme or "EMAL",
-        address=transfer.creditor_account or transfer.creditor_email or "",
-        checked_name=transfer.creditor_name if transfer.verify == "PERFORM_PYE_VRF" else None,
-    )
+def _order_of(payload: bytes) -> Order:
+    tx_id, created_ms, currency, amount_minor, agent, scheme, number, email, verify, name = order_view.read(payload)
+    checked_name = name if verify == VERIFIED else None
+    return Order._make((
+        uetr_of(tx_id), body_of(payload), rules.ASSETS[currency], amount_minor, created_ms, "" if agent == HUB else agent,
+        "" if scheme == rules.BY_NUMBER else scheme or rules.BY_EMAIL, number or email or "", checked_name,
+    ))  # fmt: skip
 
 
 def transfer_seen(payload: bytes) -> tuple[str, bytes] | None:
     """UETR, not checked, and body of a transfer that cannot be read as a whole; None: nothing to answer to."""
-    found = _TX_ID.search(payload) if kind_of(payload) == CREDIT_TRANSFER.name else None
+    found = _TX_ID.search(payload) if kind_of(payload) == _CREDIT_TRANSFER else None
     return (hyphened(found[1].decode("ascii")), body_of(payload)) if found else None
 
 
@@ -73,8 +70,10 @@ def tell_asker(told: Told, institution: str) -> bytes:
 
 
 def _told(told: Told, service: str, institution: str) -> bytes:
-    tx_id, status = tx_id_of(told.uetr), _STATUS_OF[told.status]
-    return report(tx_id, service, status, told.now_ms, HUB, institution, reason=told.code, reference=told.reference)
+    uetr, status, code, reference, now_ms = told
+    return report(
+        tx_id_of(uetr), service, _STATUS_OF[status], now_ms, HUB, institution, reason=code, reference=reference
+    )
 
 
 def transfer_to_switch(debit: Debit, institution: str) -> Transfer:

@@ -10,6 +10,9 @@ from switch.errors import InvalidValue
 
 __all__ = [
     "ASSETS",
+    "BY_EMAIL",
+    "BY_NUMBER",
+    "CURRENCY",
     "PAYABLE",
     "SCHEME_CODE",
     "SCHEME_OF",
@@ -20,6 +23,8 @@ __all__ = [
 ]
 
 ASSETS: Final[Mapping[str, Asset]] = {"HKD": Asset.HKD, "CNY": Asset.CNH}  # FPS renminbi is offshore (rails.md A1)
+
+CURRENCY: Final[Mapping[Asset, str]] = {asset: iso for iso, asset in ASSETS.items()}
 
 # The switch's purposes -> FPS category purposes (rails.md A3). The purpose itself travels in Purp/Prtry.
 _CATEGORY_OF: Final[Mapping[str, str]] = {
@@ -46,10 +51,12 @@ _PURPOSE_OF: Final[Mapping[str, str]] = {
 }
 
 # Address kinds in SchmeNm/Prtry: BBAN is observed (rails.md A2), the others are ours.
+BY_NUMBER: Final = "BBAN"
+BY_EMAIL: Final = "EMAL"
 SCHEME_CODE: Final[Mapping[Scheme, str]] = {
-    Scheme.ACCOUNT: "BBAN",
+    Scheme.ACCOUNT: BY_NUMBER,
     Scheme.MOBILE: "MOBN",
-    Scheme.EMAIL: "EMAL",
+    Scheme.EMAIL: BY_EMAIL,
     Scheme.FPS_ID: "SVID",
     Scheme.WALLET_ID: "EWLT",
     Scheme.ALIPAY_LOGIN: "ALGN",

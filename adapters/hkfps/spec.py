@@ -22,15 +22,21 @@ __all__ = [
     "ENQUIRY_SERVICE",
     "ENVELOPE",
     "HUB",
+    "NOT_VERIFIED",
     "PAYMENT_SERVICE",
     "SERVICES",
     "STATUS_REPORT",
     "STATUS_REQUEST",
+    "VERIFIED",
+    "Ordered",
+    "Status",
     "StatusReport",
     "StatusRequest",
     "Transfer",
+    "order_view",
     "report_codec",
     "request_codec",
+    "status_view",
     "transfer_codec",
 ]
 
@@ -38,7 +44,8 @@ HUB: Final = "FPS"  # MmbId of the hub itself; also CdtrAgt when a proxy is to f
 PAYMENT_SERVICE: Final = "PAYC01"  # real-time credit transfer, high priority
 ENQUIRY_SERVICE: Final = "PAYENQ"
 STATUSES: Final = ("RCVD", "ACCP", "ACSC", "CNCL", "RJCT")
-VERIFY: Final = ("PERFORM_PYE_VRF", "SKIP_PYE_VRF")
+VERIFIED: Final = "PERFORM_PYE_VRF"  # the receiver checks the creditor's name
+NOT_VERIFIED: Final = "SKIP_PYE_VRF"
 SERVICES: Final = (
     PAYMENT_SERVICE, "PAYC02", "PAYC03", "PAYD01", ENQUIRY_SERVICE, "ADDR01", "ADMISV",
 )  # fmt: skip  # rails.md A2; this rail speaks the first and the fifth
@@ -91,7 +98,7 @@ CREDIT_TRANSFER: Final = ENVELOPE.message(
         const("GrpHdr/SttlmInf/ClrSys/Prtry", HUB),
         text("end_to_end_id", f"{_TX}/PmtId/EndToEndId", 35),
         _tx_id(f"{_TX}/PmtId/TxId"),
-        code("verify", f"{_TX}/PmtTpInf/LclInstrm/Prtry", VERIFY),
+        code("verify", f"{_TX}/PmtTpInf/LclInstrm/Prtry", (VERIFIED, NOT_VERIFIED)),
         code("category", f"{_TX}/PmtTpInf/CtgyPurp/Prtry", CATEGORIES),
         code("currency", f"{_TX}/IntrBkSttlmAmt/@Ccy", ("HKD", "CNY")),
         Field("amount_minor", f"{_TX}/IntrBkSttlmAmt", Kind.AMOUNT),
@@ -147,6 +154,21 @@ class Transfer(NamedTuple):
     remark: str | None
 
 
+class Ordered(NamedTuple):
+    """What the mock hub goes by in a pacs.008.001.06; the rest of it is checked and left."""
+
+    tx_id: str
+    created_ms: int
+    currency: str
+    amount_minor: int
+    creditor_agent: str
+    creditor_scheme: str | None
+    creditor_account: str | None
+    creditor_email: str | None
+    verify: str
+    creditor_name: str
+
+
 STATUS_REPORT: Final = ENVELOPE.message(
     "pacs.002.001.08",
     "FIToFIPmtStsRpt",
@@ -181,6 +203,17 @@ class StatusReport(NamedTuple):
     reference: str | None
 
 
+class Status(NamedTuple):
+    """What counts in a pacs.002.001.08; the rest of it is checked and left."""
+
+    service: str
+    tx_id: str
+    created_ms: int
+    status: str
+    reason: str | None
+    reference: str | None
+
+
 STATUS_REQUEST: Final = ENVELOPE.message(
     "pacs.028.001.01",
     "FIToFIPmtStsReq",
@@ -207,5 +240,7 @@ class StatusRequest(NamedTuple):
 
 
 transfer_codec: Final = XmlCodec(CREDIT_TRANSFER, Transfer)
+order_view: Final = transfer_codec.view(Ordered)
 report_codec: Final = XmlCodec(STATUS_REPORT, StatusReport)
+status_view: Final = report_codec.view(Status)
 request_codec: Final = XmlCodec(STATUS_REQUEST, StatusRequest)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
 from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from adapters.kit.faults import Fault
 from switch.domain.money import Asset
@@ -35,6 +35,9 @@ class PaymentStatus(StrEnum):
     DONE = "done"
     REFUSED = "refused"
     WORKING = "working"
+
+
+_DONE: Final = PaymentStatus.DONE  # a member by its enum's name is looked up slowly, and this one for every payment
 
 
 class Limit(StrEnum):
@@ -161,11 +164,12 @@ class Books:
         ceiling = self.institutions[account.institution].txn_max_minor
         if (account.txn_max_minor and size > account.txn_max_minor) or (ceiling and size > ceiling):
             return Limit.TXN
-        day, year = self._periods(now_ms)
-        if account.day_max_minor and self._used.get((account.key, day), 0) + size > account.day_max_minor:
-            return Limit.DAY
-        if account.year_max_minor and self._used.get((account.key, year), 0) + size > account.year_max_minor:
-            return Limit.YEAR
+        if account.day_max_minor or account.year_max_minor:
+            day, year = self._periods(now_ms)
+            if account.day_max_minor and self._used.get((account.key, day), 0) + size > account.day_max_minor:
+                return Limit.DAY
+            if account.year_max_minor and self._used.get((account.key, year), 0) + size > account.year_max_minor:
+                return Limit.YEAR
         if account.balance_max_minor and balance + amount_minor > account.balance_max_minor:
             return Limit.BALANCE
         if amount_minor < 0 and balance + amount_minor < account.held_minor.get(asset, 0):
@@ -174,17 +178,18 @@ class Books:
 
     def book(self, record: Record) -> None:
         """Pay: move the balance, count the limits' use, write the line, keep the outcome. Once per UETR."""
-        assert record.status is PaymentStatus.DONE
-        assert record.account is not None
-        before = self.payments.get(record.uetr)
-        assert before is None or before.status is not PaymentStatus.DONE, "booked twice"
-        account = self.accounts[record.account]
-        account.balance_minor[record.asset] = account.balance_minor.get(record.asset, 0) + record.amount_minor
+        uetr, _, status, _, _, key, asset, amount_minor, time_ms = record
+        assert status is _DONE
+        assert key is not None
+        before = self.payments.get(uetr)
+        assert before is None or before.status is not _DONE, "booked twice"
+        account = self.accounts[key]
+        account.balance_minor[asset] = account.balance_minor.get(asset, 0) + amount_minor
         if account.day_max_minor or account.year_max_minor:
-            for period in self._periods(record.time_ms):
-                self._used[account.key, period] = self._used.get((account.key, period), 0) + abs(record.amount_minor)
+            for period in self._periods(time_ms):
+                self._used[key, period] = self._used.get((key, period), 0) + abs(amount_minor)
         self.lines.append(record)
-        self.payments[record.uetr] = record
+        self.payments[uetr] = record
 
     def hold(self, account: Account, asset: Asset, amount_minor: int) -> None:
         """Set `amount_minor` of the balance aside for a payment out of it; a negative amount gives it free again."""

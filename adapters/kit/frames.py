@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from adapters.wire import Deframer, frame
@@ -40,9 +40,13 @@ class FrameConnection(asyncio.Protocol):
 
     def send(self, payload: bytes) -> None:
         """Queue one frame. What one loop turn queues leaves in one socket write, in order."""
+        self.send_all((payload,))
+
+    def send_all(self, payloads: Iterable[bytes]) -> None:
+        """Queue a frame of each, as `send`."""
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(frame(payload))
+        self._out += map(frame, payloads)
 
     def send_cut(self, payload: bytes) -> None:
         """Queue the first half of one frame and hang up after it: a connection cut in the middle of an answer."""

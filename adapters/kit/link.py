@@ -2,11 +2,10 @@
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from adapters.kit.frames import FrameConnection
-from switch.errors import CodecError, RailSilent, RailUnavailable
+from switch.errors import CodecError, RailError, RailSilent, RailUnavailable
 from switch.limits import (
     RAIL_BACKOFF_FIRST_MS,
     RAIL_BACKOFF_MS_MAX,
@@ -15,17 +14,37 @@ from switch.limits import (
     RAIL_RECONNECT_MS_MAX,
 )
 
-__all__ = ["Link"]
+__all__ = ["Answer", "Link"]
+
+Answer = tuple[int, bytes | RailError]  # the place of a request, and what came of it
 
 
-class _Waiter:
-    """One request under way: who waits, and on which connection it was written."""
+class _Asked:
+    """Requests that were written together on one connection, and the answers nobody has taken yet."""
 
-    __slots__ = ("connection", "future")
+    __slots__ = ("_answers", "_wake", "connection", "keys", "timer", "unanswered")
 
-    def __init__(self, future: "asyncio.Future[bytes]", connection: FrameConnection) -> None:
-        self.future = future
+    def __init__(self, keys: Sequence[str], connection: FrameConnection) -> None:
+        self.keys = keys
         self.connection = connection
+        self.unanswered = set(range(len(keys)))
+        self.timer: asyncio.TimerHandle | None = None
+        self._answers: list[Answer] = []
+        self._wake: asyncio.Future[None] | None = None
+
+    def answered(self, place: int, said: bytes | RailError) -> None:
+        self.unanswered.discard(place)
+        self._answers.append((place, said))
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def wave(self) -> list[Answer]:
+        """The answers that have come since the last wave, one at least: it waits for it. Empty: all have been taken."""
+        if not self._answers and self.unanswered:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        answers, self._answers = self._answers, []
+        return answers
 
 
 class Link:
@@ -57,7 +76,7 @@ class Link:
         self._on_unsolicited = on_unsolicited
         self._in_flight_max = in_flight_max
         self._in_flight = 0
-        self._waiting: dict[str, deque[_Waiter]] = {}
+        self._waiting: dict[str, list[tuple[_Asked, int]]] = {}  # by key, in the order in which they were written
         self._connections: list[FrameConnection] = []  # those that are up
         self._next = 0
         self._keepers: list[asyncio.Task[None]] = []
@@ -107,22 +126,45 @@ class Link:
             RailSilent: written, and no answer: time, a cut, or `close`.
         """
         if self._in_flight >= self._in_flight_max:
-            raise RailUnavailable(f"{self.name}: {self._in_flight_max} requests under way")
-        loop = asyncio.get_running_loop()
-        end = loop.time() + budget_ms / 1000
-        connection = self._pick() or await self._picked_after_a_cut(end)
+            raise RailUnavailable(self._full())
+        end = asyncio.get_running_loop().time() + budget_ms / 1000
+        connection = self._pick() or await self._picked_after_a_cut(end, 1)
         if connection is None:
             raise RailUnavailable(f"{self.name}: no connection")
-        waiter = _Waiter(loop.create_future(), connection)
-        self._waiting.setdefault(key, deque()).append(waiter)
-        self._in_flight += 1
-        timer = loop.call_at(end, self._expire, waiter.future)
-        connection.send(payload)
+        asked = self._write(connection, (key,), (payload,), end)
         try:
-            return await waiter.future
+            ((_, answer),) = await asked.wave()
         finally:
-            timer.cancel()
-            self._release(key, waiter)
+            self._leave(asked)
+        if isinstance(answer, RailError):
+            raise answer
+        return answer
+
+    async def request_all(
+        self, requests: Sequence[tuple[str, bytes]], budget_ms: int
+    ) -> AsyncGenerator[list[Answer], None]:
+        """`request` of each, written in one go, and answered in waves: each once, with its place in `requests`.
+
+        An error of one is its answer. Ended early, it is for those without an answer as after a cancel.
+        """
+        room = max(0, self._in_flight_max - self._in_flight)
+        if room < len(requests):
+            yield [(place, RailUnavailable(self._full())) for place in range(room, len(requests))]
+            requests = requests[:room]
+        if not requests:
+            return
+        end = asyncio.get_running_loop().time() + budget_ms / 1000
+        connection = self._pick() or await self._picked_after_a_cut(end, len(requests))
+        if connection is None:
+            yield [(place, RailUnavailable(f"{self.name}: no connection")) for place in range(len(requests))]
+            return
+        keys, payloads = zip(*requests, strict=True)
+        asked = self._write(connection, keys, payloads, end)
+        try:
+            while wave := await asked.wave():
+                yield wave
+        finally:
+            self._leave(asked)
 
     def send(self, payload: bytes) -> bool:
         """Write a message that awaits no answer (our answer to an inbound payment). False: no connection is up."""
@@ -142,36 +184,56 @@ class Link:
                 return connection
         return None
 
-    async def _picked_after_a_cut(self, end: float) -> FrameConnection | None:
+    async def _picked_after_a_cut(self, end: float, count: int) -> FrameConnection | None:
         """The connection that follows one that was cut just now: most cuts are a restart. None: it is not back in time."""
         loop = asyncio.get_running_loop()
         end = min(end, self._back_by)
         if self._connections or end <= loop.time():
             return None
-        self._in_flight += 1
+        self._in_flight += count
         try:
             async with asyncio.timeout_at(end):
                 await self._some_up.wait()
         except TimeoutError:
             return None
         finally:
-            self._in_flight -= 1
+            self._in_flight -= count
         return self._pick()
 
-    def _expire(self, future: "asyncio.Future[bytes]") -> None:
-        if not future.done():
-            future.set_exception(RailSilent(f"{self.name}: no answer in time"))
+    def _full(self) -> str:
+        return f"{self.name}: {self._in_flight_max} requests under way"
 
-    def _release(self, key: str, waiter: _Waiter) -> None:
-        """Free the slot of a request that ended, however it ended."""
-        self._in_flight -= 1
-        waiters = self._waiting.get(key)
-        if waiters is None:
-            return
-        if waiter in waiters:
-            waiters.remove(waiter)
-        if not waiters:
-            del self._waiting[key]
+    def _write(self, connection: FrameConnection, keys: Sequence[str], payloads: Sequence[bytes], end: float) -> _Asked:
+        asked = _Asked(keys, connection)
+        waiting = self._waiting
+        for place, key in enumerate(keys):
+            same = waiting.get(key)
+            if same is None:
+                waiting[key] = [(asked, place)]
+            else:
+                same.append((asked, place))
+        self._in_flight += len(keys)
+        asked.timer = asyncio.get_running_loop().call_at(end, self._give_up, asked, "no answer in time")
+        connection.send_all(payloads)
+        return asked
+
+    def _leave(self, asked: _Asked) -> None:
+        """Nobody waits for these any more."""
+        if asked.timer is not None:
+            asked.timer.cancel()
+        if asked.unanswered:
+            self._give_up(asked, "nobody waits any more")
+
+    def _give_up(self, asked: _Asked, why: str) -> None:
+        """Free the slots of those that have no answer, and say so."""
+        for place in sorted(asked.unanswered):
+            key = asked.keys[place]
+            same = self._waiting[key]
+            same.remove((asked, place))
+            if not same:
+                del self._waiting[key]
+            self._in_flight -= 1
+            asked.answered(place, RailSilent(f"{self.name}: {why}"))
 
     def _frame(self, connection: FrameConnection, payload: bytes) -> None:
         try:
@@ -187,13 +249,15 @@ class Link:
             else:
                 self._on_unsolicited(payload)
             return
-        waiters = self._waiting.get(key)
-        while waiters:
-            future = waiters.popleft().future
-            if not future.done():
-                future.set_result(payload)
-                return
-        self.late += 1
+        same = self._waiting.get(key)
+        if same is None:
+            self.late += 1
+            return
+        asked, place = same.pop(0)
+        if not same:
+            del self._waiting[key]
+        self._in_flight -= 1
+        asked.answered(place, payload)
 
     def _made(self, connection: FrameConnection) -> None:
         if self._closed:
@@ -208,11 +272,9 @@ class Link:
             if not self._connections:
                 self._some_up.clear()
                 self._back_by = asyncio.get_running_loop().time() + RAIL_RECONNECT_MS_MAX / 1000
-        silent = f"{self.name}: connection lost"
-        for waiters in self._waiting.values():
-            for waiter in waiters:
-                if waiter.connection is connection and not waiter.future.done():
-                    waiter.future.set_exception(RailSilent(silent))
+        for asked in {asked for same in self._waiting.values() for asked, _ in same}:
+            if asked.connection is connection:
+                self._give_up(asked, "connection lost")
 
     async def _keep_one(self) -> None:
         """Keep one connection up until cancelled."""

@@ -121,13 +121,12 @@ class MockServer:
         reply = self._handle(payload)
         if reply is None:
             return
-        for answer in reply.answers:
-            self.trace.went(answer)
-        if reply.fault is None:
-            for answer in reply.answers:
-                connection.send(answer)
-            return
-        self._deliver(connection, reply, reply.fault)
+        answers, fault, _ = reply
+        self.trace.went(answers)
+        if fault is None:
+            connection.send_all(answers)
+        else:
+            self._deliver(connection, reply, fault)
 
     def _deliver(self, connection: FrameConnection, reply: Reply, fault: Fault) -> None:
         """Answers through a fault. What was booked, was booked in `handle`; only SLOW still has it to do."""

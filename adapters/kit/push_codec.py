@@ -5,11 +5,11 @@ answer (FPS, Easy Transfer, and most ISO 20022 instant schemes). kit.push_client
 of functions is a codec; PushCodec is the switch's side of it, HubCodec the hub's.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from adapters.kit.books import Account, PaymentStatus
+from adapters.wire import Finder
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
@@ -258,14 +258,13 @@ def answer_of(uetr: str, answer: StatusAnswer) -> Answer:
     return Answer(uetr, status, answer.reason or answer.status)
 
 
-_KIND: Final = re.compile(rb"MsgDefIdr>\s*([a-z0-9.]{1,35})\s*<")
+_KIND: Final = Finder("MsgDefIdr")
 _BODY: Final = b"<CdtTrfTxInf>"
 
 
 def kind_of(payload: bytes) -> str:
     """The definition a business header names, e.g. pacs.008.001.08; "" when it names none."""
-    found = _KIND.search(payload)
-    return found[1].decode("ascii") if found else ""
+    return _KIND.find(payload)[0] or ""
 
 
 def body_of(payload: bytes) -> bytes:

@@ -8,7 +8,6 @@ import asyncio
 import unicodedata
 import uuid
 from collections.abc import Callable
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -51,6 +50,10 @@ _LIMIT_CODE: Final = {
     Limit.TXN: "AM02", Limit.DAY: "AM14", Limit.YEAR: "AM14", Limit.BALANCE: "AM14", Limit.FUNDS: "AM04",
 }  # fmt: skip
 _STATE_CODE: Final = {AccountState.OPEN: "", AccountState.CLOSED: "AC04", AccountState.BLOCKED: "AC06"}
+# Members by their enums' names are looked up slowly, and these for every payment.
+_PREPARE: Final = Operation.PREPARE
+_DONE: Final = PaymentStatus.DONE
+_REFUSED: Final = PaymentStatus.REFUSED
 # Answers are not signed yet (the place for the signature is AppHdr/Sgntr), so that fault cannot be shown.
 _FAULTS: Final = frozenset(FaultKind) - {FaultKind.BAD_SIGNATURE}
 
@@ -119,9 +122,9 @@ class PushSimulator(MockPorts, Generic[T]):
         return None  # a message this hub does not know goes nowhere
 
     def _order(self, order: Order) -> Reply:
-        account = self._find(order)
-        fault = self.faults.take(Operation.PREPARE, self.books.mark(account))
-        uetr, digest = order.uetr, _digest(order.body)
+        uetr, body, asset, amount_minor, _, _, _, _, _ = order
+        account, digest = self._find(order), _digest(body)
+        fault = self.faults.take(_PREPARE, self.books.mark(account))
         seen = self.books.payments.get(uetr)
         if seen is not None:
             return Reply((self._repeat(seen, digest),), _delivery(fault))
@@ -131,9 +134,7 @@ class PushSimulator(MockPorts, Generic[T]):
         code = _forced(fault) or self._check(order, account, now_ms)
         key = account.key if account else None
         reference = "" if code else self.books.next_reference(self._prefix)
-        paid = Record(
-            uetr, digest, PaymentStatus.DONE, ACCEPTED, reference, key, order.asset, order.amount_minor, now_ms
-        )
+        paid = Record(uetr, digest, _DONE, ACCEPTED, reference, key, asset, amount_minor, now_ms)
         if code or key is None:
             return Reply((self._say(self._refused(paid, code)),), fault)
         if fault is not None and fault.kind is FaultKind.SLOW:
@@ -209,29 +210,29 @@ class PushSimulator(MockPorts, Generic[T]):
     # --- the rules, in this order ------------------------------------------------------------------------------------
     def _check(self, order: Order, account: Account | None, now_ms: int) -> str:
         """The code an order is refused with, "" when it is paid."""
-        age_ms = now_ms - order.created_ms
+        _, _, asset, amount_minor, created_ms, agent, proxy, _, checked_name = order
+        age_ms = now_ms - created_ms
         if age_ms > self._valid_ms:
             return EXPIRED
         if age_ms < -CLOCK_SKEW_MS_MAX:
             return FORMAT  # from the future
-        if order.agent and order.agent not in self.books.institutions:
+        if agent and agent not in self.books.institutions:
             return AGENT_UNKNOWN
         if account is None:
-            return "BE23" if order.proxy else "AC01"
+            return "BE23" if proxy else "AC01"
         if state := _STATE_CODE[account.state]:
             return state
-        if order.asset not in account.assets:
+        if asset not in account.assets:
             return "AM03"
-        if order.checked_name is not None and not same_name(order.checked_name, account.holder):
+        if checked_name is not None and not same_name(checked_name, account.holder):
             return "BE01"
-        limit = self.books.breaks(account, order.asset, order.amount_minor, now_ms)
+        limit = self.books.breaks(account, asset, amount_minor, now_ms)
         return _LIMIT_CODE[limit] if limit else ""
 
     def _find(self, order: Order) -> Account | None:
         """The account an order is for: by number at its agent, or by proxy, at the default agent unless one is named."""
-        if order.proxy:
-            return self.books.by_proxy(order.proxy, order.address, order.agent)
-        return self.books.account(order.agent, order.address)
+        _, _, _, _, _, agent, proxy, address, _ = order
+        return self.books.by_proxy(proxy, address, agent) if proxy else self.books.account(agent, address)
 
     # --- what goes out -----------------------------------------------------------------------------------------------
     def _say(self, record: Record) -> bytes:
@@ -313,13 +314,13 @@ class PushSimulator(MockPorts, Generic[T]):
 
 
 def _digest(body: bytes) -> bytes:
-    return blake2b(body, digest_size=16).digest()
+    """Good for as long as this process, as the books are."""
+    return hash(body).to_bytes(8, "big", signed=True)
 
 
 def _told(record: Record, now_ms: int) -> Told:
-    code = record.code if record.status is PaymentStatus.REFUSED else ""
-    reference = record.reference if record.status is PaymentStatus.DONE else ""
-    return Told(record.uetr, record.status, code, reference, now_ms)
+    uetr, _, status, code, reference, _, _, _, _ = record
+    return Told(uetr, status, code if status is _REFUSED else "", reference if status is _DONE else "", now_ms)
 
 
 def _forced(fault: Fault | None) -> str:

@@ -16,12 +16,7 @@ from adapters.kit.statement_pages import collect
 from switch.domain.reconciliation import LineStatus
 from switch.errors import CodecError
 
-__all__ = [
-    "check_damage",
-    "statement_holds_together",
-    "statement_lists_what_came_in",
-    "statement_lists_what_was_paid",
-]
+__all__ = ["CHECKS", "check_damage", "statement_lists_what_came_in"]
 
 CHANGES_MAX: Final = 400  # digits that are changed in the statement of a running mock, spread over its files
 _DIGIT: Final = re.compile(rb"[0-9]")
@@ -130,3 +125,6 @@ def _refused(form: StatementFormat, files: Mapping[str, bytes], institution: str
     except CodecError:
         return True
     return False
+
+
+CHECKS: Final = (statement_lists_what_was_paid, statement_holds_together)

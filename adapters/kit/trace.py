@@ -1,6 +1,7 @@
 """The last messages of a mock rail, in and out, as they were on the wire: for people who want to see the bytes."""
 
 from collections import deque
+from collections.abc import Callable
 
 __all__ = ["Trace"]
 
@@ -12,20 +13,21 @@ class Trace:
     """Bounded: an old message makes room for a new one. Synthetic data only; a real rail would keep none of this."""
 
     def __init__(self) -> None:
-        self._messages: deque[tuple[str, bytes]] = deque(maxlen=MESSAGES_KEPT_MAX)
-
-    def came(self, payload: bytes) -> None:
-        self._messages.append(("from the switch", payload))
-
-    def went(self, payload: bytes) -> None:
-        self._messages.append(("to the switch", payload))
+        # A message of the switch, or those that went to it together. Only kept here: it is done for every message.
+        self._messages: deque[bytes | tuple[bytes, ...]] = deque(maxlen=MESSAGES_KEPT_MAX)
+        self.came: Callable[[bytes], None] = self._messages.append
+        self.went: Callable[[tuple[bytes, ...]], None] = self._messages.append
 
     def find(self, uetr: str) -> list[dict[str, str]]:
         """Messages that carry this UETR, with or without hyphens, oldest first."""
         marks = (uetr.encode(), uetr.replace("-", "").encode())
         found = [
-            {"direction": direction, "text": payload.decode("utf-8", "replace")}
-            for direction, payload in self._messages
+            {
+                "direction": f"{'to' if isinstance(kept, tuple) else 'from'} the switch",
+                "text": payload.decode("utf-8", "replace"),
+            }
+            for kept in self._messages
+            for payload in (kept if isinstance(kept, tuple) else (kept,))
             if any(mark in payload for mark in marks)
         ]
         return found[:MESSAGES_SHOWN_MAX]

@@ -4,20 +4,19 @@ A message made from a hold depends on the hold alone: its MsgId is made of the U
 prepared. A repeat is the same bytes, and once the hold is older than the rail takes, no repeat can be accepted.
 """
 
-import re
 from typing import Final
 
-from adapters.kit.iso_transfer import CreditTransfer, answer_to, instruction_from, placed, to_hub
+from adapters.kit.iso_transfer import PLACE_CODE, CreditTransfer, answer_to, instruction_from, place_of
 from adapters.kit.push_codec import ACCEPTED, FORMAT, REFUSED, ack_of, code_of, enquiry_of
 from adapters.mofps import rules, spec
-from adapters.mofps.spec import ENQUIRY_SERVICE, HUB, PAYMENT_SERVICE, StatusReport, StatusRequest, Transfer
+from adapters.mofps.spec import ENQUIRY_SERVICE, HUB, PAYMENT_SERVICE, Status, StatusReport, StatusRequest, Transfer
+from adapters.wire import Finder
 from switch.domain.instruction import Instruction
 from switch.domain.payment import Hold, Payment, State
 from switch.errors import CodecError, RailRejected
 from switch.ports import Enquiry, RailAck
 
 __all__ = [
-    "UETR_BYTES",
     "answer_inbound",
     "correlate",
     "encode_request",
@@ -34,8 +33,7 @@ __all__ = [
     "transfer_of",
 ]
 
-UETR_BYTES: Final = rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_ORIGINAL: Final = re.compile(rb"OrgnlUETR>\s*(" + UETR_BYTES + rb")\s*<")
+_LOOK: Final = Finder("MsgDefIdr", "BizSvc", "OrgnlUETR", "TxSts")
 
 
 # --- a look without reading ------------------------------------------------------------------------------------------
@@ -54,14 +52,39 @@ def correlate(payload: bytes) -> str | None:
 
     Raises CodecError when the message says neither. Only a place to put it: it is checked as a whole when it is read.
     """
-    place = placed(payload, _ORIGINAL)
+    place = place_of(payload, _LOOK, 36)
     return place and place[0] + place[1]
 
 
 # --- the switch asks -------------------------------------------------------------------------------------------------
 def transfer_of(hold: Hold, institution: str) -> Transfer:
-    """The transfer a hold stands for. Raises RailRejected: an asset or an address that this rail does not carry."""
-    return make_transfer(to_hub(hold, institution, HUB, rules.ASSETS, rules.PAYABLE))
+    """The transfer a hold stands for, dated with the hold. The debtor's document stays here: the rail does not need it.
+
+    One step from hold to record, in the order of the table, for it is made for every payment.
+
+    Raises:
+        RailRejected: an asset or an address that this rail does not carry.
+    """
+    _, _, uetr, end_to_end_id, _, credit, debtor, creditor, agent, purpose, remark, _ = hold.instruction
+    asset, amount_minor = credit
+    debtor_name, debtor_place, debtor_account, _ = debtor
+    name, place, account, _ = creditor
+    currency, time_ms, message_id = rules.CURRENCY.get(asset), hold.prepared_time_ms, _message_id(uetr)
+    if currency is None:
+        raise RailRejected("CURRENCY_NOT_ACCEPTED", "AM03")
+    if account.scheme not in rules.PAYABLE:
+        raise RailRejected("RAIL_FORMAT", FORMAT)
+    debtor_number, debtor_proxy_type, debtor_proxy = rules.address_of(debtor_account)
+    number, proxy_type, proxy = rules.address_of(account)
+    purpose_code, purpose_word = rules.purpose_words(purpose)
+    return Transfer._make((
+        institution, HUB, message_id, time_ms, message_id, time_ms,
+        end_to_end_id, uetr, currency, amount_minor,
+        debtor_name, None, None, PLACE_CODE[debtor_place], debtor_number, debtor_proxy_type, debtor_proxy,
+        institution, agent or HUB,  # the hub: a proxy is to find the agent
+        name, PLACE_CODE[place], number, proxy_type, proxy,
+        purpose_code, purpose_word, remark or None,
+    ))  # fmt: skip
 
 
 def encode_transfer(hold: Hold, institution: str) -> bytes:
@@ -98,12 +121,8 @@ def read_enquiry(payload: bytes, uetr: str) -> Enquiry:
     return enquiry_of(_report_about(payload, ENQUIRY_SERVICE, uetr))
 
 
-def _report_about(payload: bytes, service: str, uetr: str) -> StatusReport:
-    return answer_to(spec.report_codec.read, payload, _about, service, uetr)
-
-
-def _about(answer: StatusReport) -> tuple[str, str]:
-    return answer.service, answer.uetr
+def _report_about(payload: bytes, service: str, uetr: str) -> Status:
+    return answer_to(spec.status_view.read, payload, service, uetr)
 
 
 # --- the switch is asked ---------------------------------------------------------------------------------------------
@@ -157,14 +176,14 @@ def make_transfer(made: CreditTransfer) -> Transfer:
         debtor_name=debtor.name,
         debtor_document=debtor.document.number if debtor.document else None,
         debtor_document_type=debtor.document.type.name if debtor.document else None,
-        debtor_place=debtor.place.name,
+        debtor_place=PLACE_CODE[debtor.place],
         debtor_account=debtor_account,
         debtor_proxy_type=debtor_proxy_type,
         debtor_proxy=debtor_proxy,
         debtor_agent=made.debtor_agent,
         creditor_agent=made.creditor_agent,
         creditor_name=creditor.name,
-        creditor_place=creditor.place.name,
+        creditor_place=PLACE_CODE[creditor.place],
         creditor_account=creditor_account,
         creditor_proxy_type=creditor_proxy_type,
         creditor_proxy=creditor_proxy,
@@ -188,10 +207,10 @@ def report(
     original = _message_id(uetr)
     message_id = f"{'Q' if service == ENQUIRY_SERVICE else 'S'}{original}"
     return spec.report_codec.write(
-        StatusReport(
-            *parties, message_id, service, now_ms, message_id, now_ms, original, uetr, status, reason or None,
-            reference or None,
-        )
+        StatusReport._make((
+            *parties, message_id, service, now_ms, message_id, now_ms,
+            original, uetr, status, reason or None, reference or None,
+        ))
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from adapters.kit.books import PaymentStatus
 from adapters.kit.iso_transfer import to_switch
 from adapters.kit.push_codec import ACCEPTED, REFUSED, Answer, Debit, Order, Question, Told, answer_of, body_of, kind_of
 from adapters.mofps import rules
-from adapters.mofps.codec import UETR_BYTES, make_transfer, report
+from adapters.mofps.codec import make_transfer, report
 from adapters.mofps.spec import (
     CREDIT_TRANSFER,
     ENQUIRY_SERVICE,
@@ -16,15 +16,17 @@ from adapters.mofps.spec import (
     STATUS_REPORT,
     STATUS_REQUEST,
     Transfer,
-    report_codec,
+    order_view,
     request_codec,
+    status_view,
     transfer_codec,
 )
 from switch.domain.party import Place
 
 __all__ = ["read_message", "tell_asker", "tell_payer", "transfer_seen", "transfer_to_switch", "write_transfer"]
 
-_OWN: Final = re.compile(rb"[:<]UETR>\s*(" + UETR_BYTES + rb")\s*<")
+_OWN: Final = re.compile(rb"[:<]UETR>\s*([0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})\s*<")
+_CREDIT_TRANSFER, _STATUS_REQUEST, _STATUS_REPORT = CREDIT_TRANSFER.name, STATUS_REQUEST.name, STATUS_REPORT.name
 _STATUS_OF: Final = {
     PaymentStatus.DONE: ACCEPTED,
     PaymentStatus.REFUSED: REFUSED,
@@ -34,38 +36,31 @@ _STATUS_OF: Final = {
 
 def read_message(payload: bytes) -> Order | Question | Answer | None:
     """What the hub is asked or told. None: no message of this rail. Raises CodecError."""
-    match kind_of(payload):
-        case CREDIT_TRANSFER.name:
-            return _order_of(payload, transfer_codec.read(payload))
-        case STATUS_REQUEST.name:
-            return Question(request_codec.read(payload).uetr)
-        case STATUS_REPORT.name:
-            answer = report_codec.read(payload)
-            return answer_of(answer.uetr, answer)
+    kind = kind_of(payload)
+    if kind == _CREDIT_TRANSFER:
+        return _order_of(payload)
+    if kind == _STATUS_REQUEST:
+        return Question(request_codec.read(payload).uetr)
+    if kind == _STATUS_REPORT:
+        answer = status_view.read(payload)
+        return answer_of(answer.uetr, answer)
     return None
 
 
-def _order_of(payload: bytes, transfer: Transfer) -> Order:
-    account = rules.account_of(
-        "CdtrAcct", transfer.creditor_account, transfer.creditor_proxy_type, transfer.creditor_proxy
-    )
-    return Order(
-        uetr=transfer.uetr,
-        body=body_of(payload),
-        asset=rules.ASSETS[transfer.currency],
-        amount_minor=transfer.amount_minor,
-        created_ms=transfer.created_ms,
-        agent="" if transfer.creditor_agent == HUB else transfer.creditor_agent,
-        proxy=transfer.creditor_proxy_type or "",
-        address=account.value,
-        # A proxy was looked up by the payer, who saw the masked name; an account number is checked against the name.
-        checked_name=None if transfer.creditor_proxy_type else transfer.creditor_name,
-    )
+def _order_of(payload: bytes) -> Order:
+    uetr, created_ms, currency, amount_minor, agent, number, proxy_type, proxy, name = order_view.read(payload)
+    account = rules.account_of("CdtrAcct", number, proxy_type, proxy)
+    # A proxy was looked up by the payer, who saw the masked name; an account number is checked against the name.
+    checked_name = None if proxy_type else name
+    return Order._make((
+        uetr, body_of(payload), rules.ASSETS[currency], amount_minor, created_ms, "" if agent == HUB else agent,
+        proxy_type or "", account.value, checked_name,
+    ))  # fmt: skip
 
 
 def transfer_seen(payload: bytes) -> tuple[str, bytes] | None:
     """UETR and body of a transfer that cannot be read as a whole; None when there is nothing to answer to."""
-    found = _OWN.search(payload) if kind_of(payload) == CREDIT_TRANSFER.name else None
+    found = _OWN.search(payload) if kind_of(payload) == _CREDIT_TRANSFER else None
     return (found[1].decode("ascii"), body_of(payload)) if found else None
 
 
@@ -80,8 +75,8 @@ def tell_asker(told: Told, institution: str) -> bytes:
 
 
 def _told(told: Told, service: str, institution: str) -> bytes:
-    status, parties = _STATUS_OF[told.status], (HUB, institution)
-    return report(told.uetr, service, status, told.now_ms, parties, reason=told.code, reference=told.reference)
+    uetr, status, code, reference, now_ms = told
+    return report(uetr, service, _STATUS_OF[status], now_ms, (HUB, institution), reason=code, reference=reference)
 
 
 def transfer_to_switch(debit: Debit, institution: str) -> Transfer:

@@ -14,6 +14,7 @@ from switch.errors import CodecError, RailRejected
 
 __all__ = [
     "ASSETS",
+    "CURRENCY",
     "PAYABLE",
     "PROXY_CODE",
     "PURPOSE_CODE",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 ASSETS: Final[Mapping[str, Asset]] = {"MOP": Asset.MOP, "HKD": Asset.HKD}  # HKD since 25 Sep 2023 (rails.md B1 [m2])
+CURRENCY: Final[Mapping[Asset, str]] = {asset: iso for iso, asset in ASSETS.items()}
 
 # What a creditor on this rail can be reached by (rails.md B1 [m1][m3]).
 PAYABLE: Final = (Scheme.ACCOUNT, Scheme.MOBILE, Scheme.FPS_ID)
@@ -60,12 +62,13 @@ assert len(_PURPOSE_OF) == len(PURPOSE_CODE)
 
 def address_of(account: Account) -> tuple[str, str | None, str | None]:
     """An address -> (Id/Othr/Id, Prxy/Tp, Prxy/Id). Raises RailRejected: a kind this rail has no word for."""
-    if account.scheme is Scheme.ACCOUNT:
-        return account.value, None, None
-    code = PROXY_CODE.get(account.scheme)
-    if code is None:
-        raise RailRejected("RAIL_FORMAT", FORMAT)
-    return NO_ACCOUNT, code, account.value
+    scheme, value, _ = account
+    code = PROXY_CODE.get(scheme)
+    if code is not None:
+        return NO_ACCOUNT, code, value
+    if scheme is Scheme.ACCOUNT:
+        return value, None, None
+    raise RailRejected("RAIL_FORMAT", FORMAT)
 
 
 def account_of(path: str, account: str, proxy_type: str | None, proxy: str | None) -> Account:

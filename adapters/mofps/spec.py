@@ -26,11 +26,15 @@ __all__ = [
     "PAYMENT_SERVICE",
     "STATUS_REPORT",
     "STATUS_REQUEST",
+    "Ordered",
+    "Status",
     "StatusReport",
     "StatusRequest",
     "Transfer",
+    "order_view",
     "report_codec",
     "request_codec",
+    "status_view",
     "transfer_codec",
 ]
 
@@ -122,6 +126,20 @@ class Transfer(NamedTuple):
     remark: str | None
 
 
+class Ordered(NamedTuple):
+    """What the mock hub goes by in a pacs.008.001.08; the rest of it is checked and left."""
+
+    uetr: str
+    created_ms: int
+    currency: str
+    amount_minor: int
+    creditor_agent: str
+    creditor_account: str
+    creditor_proxy_type: str | None
+    creditor_proxy: str | None
+    creditor_name: str
+
+
 STATUS_REPORT: Final = ENVELOPE.message(
     "pacs.002.001.10",
     "FIToFIPmtStsRpt",
@@ -154,6 +172,17 @@ class StatusReport(NamedTuple):
     reference: str | None
 
 
+class Status(NamedTuple):
+    """What counts in a pacs.002.001.10; the rest of it is checked and left."""
+
+    service: str
+    uetr: str
+    created_ms: int
+    status: str
+    reason: str | None
+    reference: str | None
+
+
 STATUS_REQUEST: Final = ENVELOPE.message(
     "pacs.028.001.03",
     "FIToFIPmtStsReq",
@@ -180,5 +209,7 @@ class StatusRequest(NamedTuple):
 
 
 transfer_codec: Final = XmlCodec(CREDIT_TRANSFER, Transfer)
+order_view: Final = transfer_codec.view(Ordered)
 report_codec: Final = XmlCodec(STATUS_REPORT, StatusReport)
+status_view: Final = report_codec.view(Status)
 request_codec: Final = XmlCodec(STATUS_REQUEST, StatusRequest)

@@ -14,6 +14,9 @@ cdef struct Slot:
     Piece *codes                # owned by the codec
 
 
+cdef class HeaderView
+
+
 cdef class HeaderCodec:
     cdef readonly object spec
     cdef readonly object record
@@ -25,6 +28,18 @@ cdef class HeaderCodec:
     cdef Py_ssize_t _value_count        # fields of the record
 
     cpdef bytes write(self, record)
+    cpdef object read(self, bytes data)
+    cpdef HeaderView view(self, record)
+    cdef object taken(self, bytes data, record, Py_ssize_t size, const int *places)
+
+
+cdef class HeaderView:
+    cdef readonly object record
+    cdef HeaderCodec _codec     # its table
+    cdef object _reference      # the plain twin
+    cdef int *_places           # value of the header -> place in the record, -1 = checked only
+    cdef Py_ssize_t _size       # fields of the record
+
     cpdef object read(self, bytes data)
 
 

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memcpy, memset
 
 from adapters.wire._digits cimport all_digits, day_number, digits_value
+from adapters.wire._layout import places_in
 from adapters.wire._leaf cimport Piece
 from adapters.wire._reference import HeaderCodec as _Reference
 from adapters.wire.spec import Kind
@@ -16,14 +17,18 @@ from switch.errors import CodecError
 
 
 cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        pass
     int PyTuple_Check(object value)
     int PyUnicode_Check(PyObject *value)
     Py_ssize_t PyTuple_GET_SIZE(object record)
     PyObject *PyTuple_GET_ITEM(object record, Py_ssize_t place)
     int PyUnicode_IS_ASCII "PyUnicode_IS_COMPACT_ASCII" (PyObject *text)
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject *text)
-    const char *PyUnicode_DATA(PyObject *text)
-    object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
+    char *PyUnicode_DATA(PyObject *text)
+    PyObject *PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar) except NULL
+    void PyTuple_SET_ITEM(object record, Py_ssize_t place, PyObject *value)
+    object PyType_GenericAlloc(PyTypeObject *record, Py_ssize_t size)  # a tuple whose values are all NULL
 
 
 cdef enum:
@@ -76,27 +81,65 @@ cdef class HeaderCodec:
 
     cpdef object read(self, bytes data):
         """See `_reference.HeaderCodec.read`."""
+        made = self.taken(data, self.record, self._value_count, NULL)
+        return self._reference.read(data) if made is None else made
+
+    cpdef HeaderView view(self, record):
+        """See `_reference.HeaderCodec.view`."""
+        return HeaderView(self, record)
+
+    cdef object taken(self, bytes data, record, Py_ssize_t size, const int *places):
+        """A record of `size` values, or None where anything is not recognised. `places` as in `_straight.Cursor`."""
         cdef const char *at
         cdef Slot *slot
-        cdef Py_ssize_t place, length
-        cdef list values = []
+        cdef Py_ssize_t number, length, place, item = 0
+        cdef PyObject *text
         if data is None or PyBytes_GET_SIZE(data) != self.length:
-            return self._reference.read(data)
+            return None
+        made = PyType_GenericAlloc(<PyTypeObject *> record, size)
         at = PyBytes_AS_STRING(data)
-        for place in range(self._slot_count):
-            slot = &self._slots[place]
+        for number in range(self._slot_count):
+            slot = &self._slots[number]
             if slot.constant.length:
                 if memcmp(at, slot.constant.start, slot.length) != 0:
-                    return self._reference.read(data)
+                    return None
             else:
                 length = slot.length
                 while length and at[length - 1] == 0x20:
                     length -= 1
                 if not _is_right(slot, at, length):
-                    return self._reference.read(data)
-                values.append(_ascii(at, length))
+                    return None
+                place = item if places == NULL else places[item]
+                if place >= 0:
+                    text = PyUnicode_New(length, 127)
+                    memcpy(PyUnicode_DATA(text), at, length)
+                    PyTuple_SET_ITEM(made, place, text)
+                item += 1
             at += slot.length
-        return tuple.__new__(self.record, values)
+        return made
+
+
+cdef class HeaderView:
+    """Some fields of one header; see `_reference.View`, whose promises these are."""
+
+    def __cinit__(self, HeaderCodec codec, record):
+        self._codec = codec
+        self._reference = codec._reference.view(record)
+        self.record = record
+        self._size = len(record._fields)
+        self._places = <int *> PyMem_Calloc(codec._value_count or 1, sizeof(int))
+        if self._places == NULL:
+            raise MemoryError
+        for item, place in enumerate(places_in(record, codec.record)):
+            self._places[<Py_ssize_t> item] = place
+
+    def __dealloc__(self):
+        PyMem_Free(self._places)
+
+    cpdef object read(self, bytes data):
+        """See `_reference.View.read`."""
+        made = self._codec.taken(data, self.record, self._size, self._places)
+        return self._reference.read(data) if made is None else made
 
 
 cdef int _lay_slot(HeaderCodec codec, Slot *made, field) except -1:
@@ -117,13 +160,6 @@ cdef Piece _held(list kept, bytes text):
     kept.append(text)
     made.start = PyBytes_AS_STRING(text)
     made.length = PyBytes_GET_SIZE(text)
-    return made
-
-
-cdef object _ascii(const char *text, Py_ssize_t length):
-    """A str of bytes known to be ASCII."""
-    made = PyUnicode_New(length, 127)
-    memcpy(<char *> PyUnicode_DATA(<PyObject *> made), text, length)
     return made
 
 

@@ -10,7 +10,7 @@ from adapters.wire.spec import Field, HeaderField, HeaderSpec, Kind, XmlSpec
 from switch.errors import InvalidValue
 from switch.limits import XML_DEPTH_MAX, XML_NODES_MAX
 
-__all__ = ["NO_SLOT", "Leaf", "Node", "check_header", "check_record", "layout"]
+__all__ = ["NO_SLOT", "Leaf", "Node", "check_header", "check_record", "layout", "places_in"]
 
 NO_SLOT: Final = -1  # place in the record of a constant: it has none
 
@@ -92,8 +92,16 @@ def check_record(name: str, fields: tuple[Field, ...] | tuple[HeaderField, ...],
     wanted = tuple(field.name for field in fields if not field.const)
     if len(set(wanted)) != len(wanted):
         raise ValueError(f"{name}: a field name stands twice")
-    if getattr(record, "_fields", None) != wanted:
+    if not issubclass(record, tuple) or getattr(record, "_fields", None) != wanted:
         raise ValueError(f"{name}: {record.__name__} must have exactly the fields {', '.join(wanted)}")
+
+
+def places_in(record: type, whole: type) -> list[int]:
+    """For each field of `whole`, a record of a codec, its place in `record`; -1 where that has it not."""
+    names, offered = getattr(record, "_fields", ()), getattr(whole, "_fields", ())
+    if not issubclass(record, tuple) or not names or not set(names) <= set(offered):
+        raise ValueError(f"{record.__name__}: a view has some of the fields of {whole.__name__}, and no others")
+    return [names.index(name) if name in names else -1 for name in offered]
 
 
 def layout(spec: XmlSpec) -> Node:

@@ -6,7 +6,6 @@
 
 from cpython.object cimport PyObject
 
-
 cdef struct Piece:
     const char *start           # borrowed from a bytes object that the codec keeps; not NUL-terminated by contract
     Py_ssize_t length           # bytes
@@ -31,3 +30,6 @@ cdef char *put_leaf(const Leaf *leaf, PyObject *value, char *at, const char *end
 
 # The value of `length` bytes of raw markup between two tags or two quotes; a new reference, or NULL.
 cdef PyObject *take_leaf(const Leaf *leaf, const char *text, Py_ssize_t length) noexcept
+
+# Whether take_leaf would give a value, without making one where that can be told from the bytes.
+cdef bint check_leaf(const Leaf *leaf, const char *text, Py_ssize_t length) noexcept

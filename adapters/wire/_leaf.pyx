@@ -190,6 +190,28 @@ cdef PyObject *take_leaf(const Leaf *leaf, const char *text, Py_ssize_t length) 
     return PyLong_FromLongLong(number) if number >= 0 else NULL
 
 
+cdef bint check_leaf(const Leaf *leaf, const char *text, Py_ssize_t length) noexcept:
+    cdef PyObject *value
+    cdef Py_ssize_t place
+    if leaf.kind == CODE:
+        return _code_place(leaf, text, length) >= 0
+    if leaf.kind == UETR:
+        return _is_uetr(text, length)
+    if leaf.kind == DATE:
+        return is_date(text, length)
+    if leaf.kind <= ASCII and leaf.min_chars <= length <= leaf.max_chars:
+        for place in range(length):
+            if CLASSES[<uint8_t> text[place]] != PLAIN:
+                break
+        else:
+            return leaf.kind == ASCII or not length or (text[0] != 0x20 and text[length - 1] != 0x20)
+    value = take_leaf(leaf, text, length)
+    if value == NULL:
+        return False
+    _drop(value)
+    return True
+
+
 cdef inline PyObject *_ascii(const char *text, Py_ssize_t length) noexcept:
     """A str of bytes known to be ASCII."""
     cdef PyObject *made = PyUnicode_New(length, 127)

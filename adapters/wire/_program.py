@@ -7,11 +7,11 @@ from adapters.wire._reference import DECLARATION
 
 __all__ = ["ElementRow", "Program", "StepRow", "compile_message", "escaped"]
 
-NOTHING, VALUE, JUMP_IF_ABSENT = 0, 1, 2  # `Act` in _xml.pxd
+NOTHING, VALUE, JUMP_IF_ABSENT = 0, 1, 2  # `Act` in _straight.pxd
 
 
 class StepRow(NamedTuple):
-    """A Step of _xml.pxd. `leaf` is an index of Program.leaves; -1 = none."""
+    """A Step of _straight.pxd. `leaf` is an index of Program.leaves; -1 = none."""
 
     piece: bytes
     act: int

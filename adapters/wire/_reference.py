@@ -5,20 +5,21 @@ recognise at once to these, so that a refusal has one author.
 """
 
 from collections.abc import Sequence
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from adapters.wire._layout import NO_SLOT, Leaf, Node, check_header, check_record, layout
+from adapters.wire._layout import NO_SLOT, Leaf, Node, check_header, check_record, layout, places_in
 from adapters.wire._scan import End, Start, Text, events
 from adapters.wire._values import Value, check_text, read_value, write_value
 from adapters.wire.spec import Field, HeaderField, HeaderSpec, Kind, XmlSpec
 from switch.errors import CodecError, InvalidValue
 from switch.limits import RAIL_MESSAGE_BYTES_MAX
 
-__all__ = ["COMPILED", "DECLARATION", "Deframer", "HeaderCodec", "XmlCodec", "frame"]
+__all__ = ["COMPILED", "DECLARATION", "Deframer", "HeaderCodec", "View", "XmlCodec", "frame"]
 
 COMPILED: Final = False
 
 R = TypeVar("R", bound=tuple[object, ...])
+S = TypeVar("S", bound=tuple[object, ...])
 
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>'
 _XSI: Final = "{http://www.w3.org/2001/XMLSchema-instance}"
@@ -69,6 +70,25 @@ class XmlCodec(Generic[R]):
                 of `_scan`.
         """
         return tuple.__new__(self.record, _Reading(self._root).read(data))
+
+    def view(self, record: type[S]) -> "View[S]":
+        """A reader of some fields only. Raises ValueError when `record` is not a NamedTuple of fields of this message."""
+        return View(self, record)
+
+
+class View(Generic[R]):
+    """Reads the whole message or header, as strictly as its codec does, and gives the fields of `record`, in its order."""
+
+    def __init__(self, codec: "XmlCodec[Any] | HeaderCodec[Any]", record: type[R]) -> None:
+        places = places_in(record, codec.record)
+        self.record = record
+        self._codec = codec
+        self._slots = [places.index(place) for place in range(max(places) + 1)]
+
+    def read(self, data: bytes) -> R:
+        """As the codec's `read`, its errors too."""
+        whole = self._codec.read(data)
+        return tuple.__new__(self.record, [whole[slot] for slot in self._slots])
 
 
 class HeaderCodec(Generic[R]):
@@ -127,6 +147,10 @@ class HeaderCodec(Generic[R]):
             _check_header_text(field, text)
             values.append(text)
         return tuple.__new__(self.record, values)
+
+    def view(self, record: type[S]) -> "View[S]":
+        """As XmlCodec.view."""
+        return View(self, record)
 
 
 def _check_header_text(field: HeaderField, text: str) -> None:

@@ -3,26 +3,13 @@
 # Two programs are made from the tree of `_layout`:
 #   write   a straight line of steps with jumps over optional elements: no tree, no search
 #   read    the elements in document order, each with its place among its siblings: what is expected next is tried first
+# A message that stands as the first writes it is read by running that backwards (`_straight`), any other by the second.
 # Neither makes a Python object but the values of the record. What they do not recognise at once goes to the plain twin.
 
 from cpython.object cimport PyObject
 
 from adapters.wire._leaf cimport Leaf, Piece
-
-
-cdef enum Act:
-    NOTHING = 0                 # the piece is all
-    VALUE = 1                   # append the leaf's value; its absence is not recognised
-    JUMP_IF_ABSENT = 2          # to `target` when no slot of first_slot..end_slot - 1 has a value
-
-
-cdef struct Step:
-    Piece piece                 # appended before the act; may be empty
-    int act                     # an Act
-    Leaf *leaf                  # of VALUE, else NULL
-    Py_ssize_t first_slot       # of JUMP_IF_ABSENT
-    Py_ssize_t end_slot
-    Py_ssize_t target           # index of a step; the count of steps = the end
+from adapters.wire._straight cimport Step
 
 
 cdef struct Element:
@@ -40,12 +27,7 @@ cdef struct Element:
     Piece *ignored              # `<Name`, with a declaration where its namespace is another; owned by the codec
 
 
-cdef struct Cursor:
-    const char *at              # next byte
-    const char *end             # behind the last byte; there stands a NUL, as behind any bytes object
-    PyObject **values           # by slot; new references; NULL = absent
-    Py_ssize_t found            # values so far
-    int nodes                   # upper bound of the elements of the table and those skipped
+cdef class XmlView
 
 
 cdef class XmlCodec:
@@ -62,4 +44,16 @@ cdef class XmlCodec:
     cdef Py_ssize_t _element_count
 
     cpdef bytes write(self, record)
+    cpdef object read(self, bytes data)
+    cpdef XmlView view(self, record)
+    cdef object taken(self, bytes data, record, Py_ssize_t size, const int *places)
+
+
+cdef class XmlView:
+    cdef readonly object record
+    cdef XmlCodec _codec        # its tables
+    cdef object _reference      # the plain twin
+    cdef int *_places           # by slot, as Cursor.places
+    cdef Py_ssize_t _size       # fields of the record
+
     cpdef object read(self, bytes data)

@@ -11,11 +11,12 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
 from libc.string cimport memchr, memcmp, memcpy
 
-from adapters.wire._leaf cimport Leaf, Piece, put_leaf, take_leaf
+from adapters.wire._leaf cimport Leaf, Piece, put_leaf
 from adapters.wire._skip cimport skip_element
+from adapters.wire._straight cimport Cursor, JUMP_IF_ABSENT, Step, VALUE, read_straight, read_value
 from adapters.wire._program import compile_message, escaped
 from adapters.wire._reference import XmlCodec as _Reference
-from adapters.wire._layout import layout
+from adapters.wire._layout import layout, places_in
 from switch.limits import RAIL_MESSAGE_BYTES_MAX as _RAIL_MESSAGE_BYTES_MAX
 
 COMPILED = True
@@ -24,13 +25,11 @@ COMPILED = True
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         pass
-    PyTypeObject PyTuple_Type
     PyObject *Py_None
     int PyTuple_Check(object value)
     Py_ssize_t PyTuple_GET_SIZE(object record)
     PyObject *PyTuple_GET_ITEM(object record, Py_ssize_t place)
-    PyObject *PyTuple_New(Py_ssize_t size) except NULL
-    void PyTuple_SET_ITEM(PyObject *record, Py_ssize_t place, PyObject *value)
+    object PyType_GenericAlloc(PyTypeObject *record, Py_ssize_t size)  # a tuple whose values are all NULL
     void _keep "Py_INCREF" (PyObject *value)
     void _drop "Py_DECREF" (PyObject *value)
     PyObject **_items "&PyTuple_GET_ITEM" (PyObject *record, Py_ssize_t first)
@@ -101,25 +100,56 @@ cdef class XmlCodec:
 
     cpdef object read(self, bytes data):
         """See `_reference.XmlCodec.read`."""
-        cdef PyObject *values
+        made = self.taken(data, self.record, self._slots, NULL)
+        return self._reference.read(data) if made is None else made
+
+    cpdef XmlView view(self, record):
+        """See `_reference.XmlCodec.view`."""
+        return XmlView(self, record)
+
+    cdef object taken(self, bytes data, record, Py_ssize_t size, const int *places):
+        """A record of `size` values, or None where anything is not recognised."""
         cdef Cursor cursor
-        cdef bint known = False
         if data is None or PyBytes_GET_SIZE(data) > BUFFER_BYTES:
-            return self._reference.read(data)
-        values = PyTuple_New(self._slots)
+            return None
+        made = PyType_GenericAlloc(<PyTypeObject *> record, size)
         cursor.at = PyBytes_AS_STRING(data)
         cursor.end = cursor.at + PyBytes_GET_SIZE(data)
-        cursor.values = _items(values, 0)
+        cursor.values = _items(<PyObject *> made, 0)
+        cursor.places = places
         cursor.found = 0
         cursor.nodes = self._element_count
-        try:
-            known = _read_document(self._elements, &cursor)
-            if known:
-                _fill(values, self._slots)
-                return tuple.__new__(self.record, <object> values)
-        finally:
-            _drop(values)
-        return self._reference.read(data)
+        if not read_straight(self._steps, self._step_count, &cursor):
+            _empty(cursor.values, size)
+            cursor.at = PyBytes_AS_STRING(data)
+            cursor.found = 0
+            if not _read_document(self._elements, &cursor):
+                return None
+        _fill(cursor.values, size)
+        return made
+
+
+cdef class XmlView:
+    """Some fields of one message; see `_reference.View`, whose promises these are."""
+
+    def __cinit__(self, XmlCodec codec, record):
+        self._codec = codec
+        self._reference = codec._reference.view(record)
+        self.record = record
+        self._size = len(record._fields)
+        self._places = <int *> PyMem_Calloc(codec._slots or 1, sizeof(int))
+        if self._places == NULL:
+            raise MemoryError
+        for slot, place in enumerate(places_in(record, codec.record)):
+            self._places[<Py_ssize_t> slot] = place
+
+    def __dealloc__(self):
+        PyMem_Free(self._places)
+
+    cpdef object read(self, bytes data):
+        """See `_reference.View.read`."""
+        made = self._codec.taken(data, self.record, self._size, self._places)
+        return self._reference.read(data) if made is None else made
 
 
 cdef Piece _held(list kept, bytes text):
@@ -224,13 +254,24 @@ cdef inline bint _absent(object record, Py_ssize_t first, Py_ssize_t end) noexce
     return True
 
 
-cdef void _fill(PyObject *values, Py_ssize_t count) noexcept:
+cdef void _empty(PyObject **values, Py_ssize_t count) noexcept:
+    """Back to a record without any value."""
+    cdef Py_ssize_t place
+    cdef PyObject *value
+    for place in range(count):
+        value = values[place]
+        if value != NULL:
+            values[place] = NULL
+            _drop(value)
+
+
+cdef inline void _fill(PyObject **values, Py_ssize_t count) noexcept:
     """None for what is absent."""
-    cdef Py_ssize_t slot
-    for slot in range(count):
-        if PyTuple_GET_ITEM(<object> values, slot) == NULL:
+    cdef Py_ssize_t place
+    for place in range(count):
+        if values[place] == NULL:
             _keep(Py_None)
-            PyTuple_SET_ITEM(values, slot, Py_None)
+            values[place] = Py_None
 
 
 cdef inline void _skip_space(Cursor *cursor) noexcept:
@@ -285,7 +326,7 @@ cdef bint _read_element(const Element *elements, Py_ssize_t place, Cursor *curso
             return False
     else:
         stop = <const char *> memchr(cursor.at, 0x3C, cursor.end - cursor.at)
-        if stop == NULL or not _read_value(element.text, stop, cursor):
+        if stop == NULL or not read_value(element.text, stop, cursor):
             return False
     return _take(cursor, &element.close) and (element.constant or cursor.found != found)
 
@@ -300,26 +341,9 @@ cdef bint _read_attributes(const Element *element, Cursor *cursor) noexcept:
                 return False
             continue
         stop = <const char *> memchr(cursor.at, 0x22, cursor.end - cursor.at)
-        if stop == NULL or not _read_value(&element.attributes[place], stop, cursor):
+        if stop == NULL or not read_value(&element.attributes[place], stop, cursor):
             return False
         cursor.at += 1
-    return True
-
-
-cdef inline bint _read_value(const Leaf *leaf, const char *stop, Cursor *cursor) noexcept:
-    """The value up to `stop`; the cursor stands there afterwards."""
-    cdef Py_ssize_t length = stop - cursor.at
-    cdef PyObject *value
-    if leaf.slot < 0:
-        if length != leaf.constant.length or memcmp(cursor.at, leaf.constant.start, length) != 0:
-            return False
-    else:
-        value = take_leaf(leaf, cursor.at, length)
-        if value == NULL:
-            return False
-        cursor.values[leaf.slot] = value
-        cursor.found += 1
-    cursor.at = stop
     return True
 
 

@@ -19,7 +19,7 @@ from locust import LoadTestShape, events
 from locust.runners import MasterRunner
 
 from loadtest.arrivals import drive
-from loadtest.profiles import load_profile
+from loadtest.profiles import Changes, load_profile
 from loadtest.users import open_loop
 from loadtest.users.looks import Quotes, RouteChecks, StatusCalls, Watchers
 from loadtest.users.open_loop import OpenLoopUser
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 SEARCH_ENDS_AT: Final = 2  # times the profile's p99
-PROFILE: Final = load_profile(open_loop.profile_path())
+PROFILE: Final = load_profile(open_loop.profile_path(), Changes.of(os.environ))
 BY_KIND: dict[str, type[OpenLoopUser]] = {
     each.kind: each
     for each in (
@@ -98,6 +98,9 @@ class ProfileShape(LoadTestShape):
 def _begin(environment: Any, **_: Any) -> None:
     """After Locust has forked its processes: gRPC must not be there before."""
     grpc_gevent.init_gevent()
+    # gRPC waits for each answer in a thread of gevent's pool. With its ten threads, an answer that has come would not be
+    # seen while ten others are waited for: the generator would measure its own queue.
+    gevent.get_hub().threadpool.maxsize = open_loop.IN_FLIGHT_MAX
     if isinstance(environment.runner, MasterRunner):
         return
     mine = open_loop.begin(environment, PROFILE)

@@ -23,6 +23,7 @@ from switch.cli.client import CallFailed
 
 __all__ = [
     "CALL_SECONDS",
+    "IN_FLIGHT_MAX",
     "OpenLoopUser",
     "Outcome",
     "Run",

@@ -12,7 +12,7 @@ __all__ = ["CALL", "Call", "budget_ms"]
 
 
 class Call(NamedTuple):
-    """Set once per call by the interceptor, read by the services."""
+    """Set once per call at the gate, read by the services."""
 
     participant: str
     operator: bool

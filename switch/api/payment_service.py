@@ -8,9 +8,11 @@ from bayswitch.v1 import payment_pb2 as pb
 
 from switch.api import fields
 from switch.api.call import CALL
-from switch.api.convert import STATE_TO_WIRE, instruction_of, payment_of, state_of
+from switch.api.convert import STATE_TO_WIRE, payment_of, state_of
 from switch.api.parts import ApiParts
 from switch.api.payment_stream import BatchStream
+from switch.api.payment_wire import write_response
+from switch.api.reading import instruction_from
 from switch.api.tokens import seal, unseal
 from switch.domain.identifiers import parse_request_id, parse_uetr
 from switch.errors import Refused
@@ -48,18 +50,18 @@ class PaymentService:
         for stream in self._streams:
             stream.stop()
 
-    async def SubmitPayment(
-        self, request: pb.SubmitPaymentRequest, context: grpc.aio.ServicerContext
-    ) -> pb.SubmitPaymentResponse:
+    async def SubmitPayment(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """Pay, or answer what became of this request before, marked in the trailing metadata."""
         call, meter = CALL.get(), self._parts.meter
         begun_ns = meter.now_ns()
-        instruction = instruction_of(call.participant, request)
-        meter.stage(_PARSE, begun_ns)
+        try:
+            instruction = instruction_from(call.participant, request)
+        finally:
+            meter.stage(_PARSE, begun_ns)
         submitted = await self._parts.payments.submit(instruction, call.budget_ms)
         if submitted.replay:
             context.set_trailing_metadata(REPLAY_METADATA)
-        return pb.SubmitPaymentResponse(payment=payment_of(submitted.payment))
+        return write_response(submitted.payment)
 
     async def SubmitPayments(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
         """Pay in batches; see BatchStream."""

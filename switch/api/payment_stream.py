@@ -1,14 +1,15 @@
 """SubmitPayments: batches come in, answers go out in the same order, and no more is read than may be worked on."""
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import grpc
 from bayswitch.v1 import payment_pb2
 
 from switch.api.call import budget_ms
-from switch.api.convert import instruction_of, payment_of
 from switch.api.fields import missing, wrong
+from switch.api.payment_wire import read_batch, write_result, write_results
+from switch.api.reading import instruction_from, message_from
 from switch.api.status import refusal_of, status_of
 from switch.domain.instruction import Instruction
 from switch.engine import Payments, Running
@@ -18,7 +19,7 @@ from switch.ports import UNMETERED, Meter, Stage
 
 __all__ = ["BatchStream"]
 
-_Answer = asyncio.Task[payment_pb2.SubmitPaymentsResponse]
+_Answer = asyncio.Task[bytes]
 _PARSE: Final = Stage.PARSE
 _END: Final = None  # in the queue of answers: no further batch was read
 
@@ -83,50 +84,52 @@ class BatchStream:
             if (answer := self._answers.get_nowait()) is not _END:
                 answer.cancel()
 
-    async def _batch(self, request: payment_pb2.SubmitPaymentsRequest) -> payment_pb2.SubmitPaymentsResponse:
-        """All items at once, so that they share the store's round trips; each is answered for itself."""
-        items = request.items
+    async def _batch(self, request: bytes) -> bytes:
+        """All items at once, so that they share every round trip; each is answered for itself. Raises as `run`."""
+        budget, parsed_ns = budget_ms(self._context), self._meter.now_ns()
+        items = read_batch(self._participant, request)
+        if items is None:
+            message = message_from(payment_pb2.SubmitPaymentsRequest, request)
+            items = [item.SerializeToString() for item in message.items]
         if not items:
             missing("items")
         if len(items) > BATCH_ITEMS_MAX:
             wrong("items", "LENGTH", f"at most {BATCH_ITEMS_MAX} items")
-        budget, parsed_ns = budget_ms(self._context), self._meter.now_ns()
-        read = [self._read_item(index, item) for index, item in enumerate(items)]
+        read = [self._read_item(index, item) if isinstance(item, bytes) else item for index, item in enumerate(items)]
         self._meter.stage(_PARSE, parsed_ns, count=len(items))
-        begun = [self._begun(index, each) if isinstance(each, Instruction) else each for index, each in enumerate(read)]
-        if tasks := {each.task for each in begun if isinstance(each, Running)}:
-            await asyncio.wait(tasks, timeout=budget / 1000)
+        begun = self._payments.begin([each for each in read if isinstance(each, Instruction)])
+        await self._payments.wait([each for each in begun if isinstance(each, Running)], budget)
+        answers = iter(begun)
         results = [
-            await self._result(index, each) if isinstance(each, Running) else each for index, each in enumerate(begun)
+            each if isinstance(each, bytes) else await self._result(index, next(answers))
+            for index, each in enumerate(read)
         ]
-        return payment_pb2.SubmitPaymentsResponse(results=results)
+        return write_results(results)
 
     # One item's trouble is that item's answer, never its neighbours'.
-    def _read_item(self, index: int, item: Any) -> Instruction | payment_pb2.SubmitPaymentResult:
+    def _read_item(self, index: int, item: bytes) -> Instruction | bytes:
+        """An item that is not plain: its instruction after all, or the answer that says what is wrong."""
         try:
-            return instruction_of(self._participant, item)
+            return instruction_from(self._participant, item)
         except Exception as error:  # noqa: BLE001
             return self._failed(index, error)
 
-    def _begun(self, index: int, instruction: Instruction) -> Running | payment_pb2.SubmitPaymentResult:
-        try:
-            return self._payments.begin(instruction)
-        except Exception as error:  # noqa: BLE001
-            return self._failed(index, error)
-
-    async def _result(self, index: int, running: Running) -> payment_pb2.SubmitPaymentResult:
+    async def _result(self, index: int, running: Running | Refused) -> bytes:
+        if isinstance(running, Refused):
+            return self._failed(index, running)
         try:
             submitted = await self._payments.outcome(running)
-            return payment_pb2.SubmitPaymentResult(payment=payment_of(submitted.payment), replay=submitted.replay)
+            return write_result(submitted.payment, submitted.replay)
         except Exception as error:  # noqa: BLE001
             return _answer_to(index, refusal_of(error))
 
-    def _failed(self, index: int, error: Exception) -> payment_pb2.SubmitPaymentResult:
-        """An item that did not begin: nobody else counts it."""
+    def _failed(self, index: int, error: Exception) -> bytes:
+        """The answer to an item that did not begin: nobody else counts it."""
         refusal = refusal_of(error)
         self._meter.refused(refusal.reason.name)
         return _answer_to(index, refusal)
 
 
-def _answer_to(index: int, refusal: Refused) -> payment_pb2.SubmitPaymentResult:
-    return payment_pb2.SubmitPaymentResult(error=status_of(refusal, f"items[{index}]."))
+def _answer_to(index: int, refusal: Refused) -> bytes:
+    answer = payment_pb2.SubmitPaymentResult(error=status_of(refusal, f"items[{index}]."))
+    return answer.SerializeToString()

@@ -140,12 +140,12 @@ def _events(works: Beside) -> Iterator[Metric]:
     yield from made("bayswitch_settler_records_total", _by_name(records))
     announced = {"windows": announcer.windows_total, "positions": announcer.positions_total} if announcer else {}
     yield from made("bayswitch_announced_total", _by_name(announced))
-    works: dict[str, Relay | Trouble | None] = {
+    watched: dict[str, Relay | Trouble | None] = {
         "relay": relay,
         "settler": settler.trouble if settler else None,
         "announcer": announcer.trouble if announcer else None,
     }
-    troubles = {work: each for work, each in works.items() if each is not None}
+    troubles = {work: each for work, each in watched.items() if each is not None}
     yield from made("bayswitch_trouble", _by_name({work: int(each.failing) for work, each in troubles.items()}))
     last = {work: each.last_error_time_ms / 1000 for work, each in troubles.items()}
     yield from made("bayswitch_trouble_last_time_seconds", _by_name(last))

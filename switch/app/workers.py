@@ -8,7 +8,8 @@ The lead: one worker does the work in the background (recovery, relay, settler, 
 several times, but rails would be asked about one payment by every worker, and a settler's lasting name is for one. When
 the lead is gone, another leads at once: whoever became ready last, so that a restart of all moves the lead once.
 The pipe: a worker's standard input. LEAD makes it the lead; its end means that the supervisor is gone, also by
-SIGKILL, and the worker drains and ends as after SIGTERM.
+SIGKILL, and the worker drains and ends as after SIGTERM. ASK is answered with a byte of its standard output, from its event
+loop: one that answers no ASK for too long hangs, and is killed and replaced as one that ended by itself.
 """
 
 import asyncio
@@ -17,21 +18,23 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from switch.app import Switch, check
-from switch.errors import BayswitchError, ConfigError
+from switch.app.port import port_kept
+from switch.errors import BayswitchError
+from switch.limits import WORKER_LOOK_MS, WORKER_LOOKS_MISSED_MAX
 from switch.settings import ENVIRONMENT_PREFIX, Settings
 from switch.store import EmbeddedValkey
 
-__all__ = ["Supervisor", "WorkerNotReady", "obey", "port_kept", "supervise"]
+__all__ = ["Supervisor", "WorkerNotReady", "obey", "supervise"]
 
 _LOG: Final = logging.getLogger("bayswitch.workers")
-_LEAD: Final = b"L"
+_LEAD, _ASK, _ANSWER = b"L", b"?", b"."
+_ANSWERS_READ: Final = 1024
 _START_MS_MAX: Final = 60_000  # loading takes a second or two; a store, a broker and rails that are slow, the rest
 _END_MS: Final = 30_000  # beside its two drains: background work and links end
 _BACKOFF_FIRST_MS: Final = 100  # a worker that was killed is missed: another is started nearly at once
@@ -66,9 +69,32 @@ class _Worker:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
 
-    def make_lead(self) -> None:
+    def order(self, what: bytes) -> None:
+        """Say it on its standard input; one that is gone hears nothing."""
         assert self.process.stdin is not None
-        self.process.stdin.write(_LEAD)
+        if not self.process.stdin.is_closing():
+            self.process.stdin.write(what)
+
+    async def hangs(self) -> None:
+        """Ask again and again; returns when too many in a row were not answered.
+
+        Looks are counted and not the time, so that a supervisor that was stopped itself finds nobody silent.
+        """
+        missed = 0
+        while missed < WORKER_LOOKS_MISSED_MAX:
+            self.order(_ASK)
+            missed = 0 if await self._answered() else missed + 1
+
+    async def _answered(self) -> bool:
+        """Whether it says anything while one look lasts."""
+        assert self.process.stdout is not None
+        answered = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WORKER_LOOK_MS / 1000):
+                while await self.process.stdout.read(_ANSWERS_READ):
+                    answered = True
+                await self.process.wait()  # its output has ended, and so will it
+        return answered
 
 
 class _Place:
@@ -166,7 +192,9 @@ class Supervisor:
     async def _watch(self, group: asyncio.TaskGroup, place: _Place) -> None:
         """Wait for the end of the worker that is in its place now. When nobody wanted it, start another."""
         worker = place.worker
+        asking = group.create_task(_killed_when_it_hangs(worker))
         status = await worker.process.wait()
+        asking.cancel()
         self._living.discard(worker)
         self._appoint()
         if place.worker is not worker:
@@ -207,7 +235,7 @@ class Supervisor:
         self._lead = max(able, key=lambda worker: worker.ready_ms, default=None)
         if self._lead is not None:
             _LOG.info("worker %d leads: the work in the background is its", self._lead.number)
-            self._lead.make_lead()
+            self._lead.order(_LEAD)
 
     async def _end(self, worker: _Worker) -> None:
         """SIGTERM, and wait until it is gone; SIGKILL when that takes longer than its drains may."""
@@ -220,6 +248,13 @@ class Supervisor:
             worker.tell(signal.SIGKILL)
             await worker.process.wait()
         self._living.discard(worker)
+
+
+async def _killed_when_it_hangs(worker: _Worker) -> None:
+    """Also while it drains: its event loop turns until its end. Cancelled when it has ended."""
+    await worker.hangs()
+    _LOG.critical("worker %d, process %d, does not answer and is killed", worker.number, worker.process.pid)
+    worker.tell(signal.SIGKILL)
 
 
 async def _first_line(process: asyncio.subprocess.Process, number: int) -> Mapping[str, Any]:
@@ -310,42 +345,6 @@ def _environment(**settings: str) -> dict[str, str]:
     return {f"{ENVIRONMENT_PREFIX}{name.upper()}": value for name, value in settings.items()}
 
 
-@contextlib.contextmanager
-def port_kept(host: str, port: int) -> Iterator[int]:
-    """A port (0: a free one) that is kept, at every address of `host`, for processes that share it; which one.
-
-    Raises ConfigError: somebody has it.
-    """
-    with contextlib.ExitStack() as kept:
-        try:
-            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            for family, _, _, _, (address, _, *rest) in found:
-                if port:
-                    with _bound(family, (address, port, *rest), shared=False):
-                        pass  # nobody listens there: one who shares his port could be joined unawares
-                holding = kept.enter_context(_bound(family, (address, port, *rest), shared=True))
-                port = holding.getsockname()[1]
-        except OSError as error:
-            raise ConfigError(f"listen_port: {host}:{port} cannot be bound: {error.strerror}") from None
-        yield port
-
-
-def _bound(family: int, address: tuple[Any, ...], *, shared: bool) -> socket.socket:
-    """Raises OSError: taken."""
-    made = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # links of a switch that ended are no hindrance
-        if shared:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(address)
-    except BaseException:
-        made.close()
-        raise
-    return made
-
-
 def obey(switch: Switch) -> None:
     """In a worker, once it is ready: do what the supervisor says. When it is gone, end as after SIGTERM."""
     loop, pipe = asyncio.get_running_loop(), sys.stdin.fileno()
@@ -357,6 +356,9 @@ def obey(switch: Switch) -> None:
             orders = b""
         if _LEAD in orders:
             switch.lead()
+        if _ASK in orders:
+            with contextlib.suppress(OSError):  # nobody reads any more: the end of the orders says so, too
+                os.write(sys.stdout.fileno(), _ANSWER)
         if not orders:
             loop.remove_reader(pipe)
             _LOG.error("the supervisor is gone: this worker drains and ends")

@@ -2,11 +2,12 @@
 
 import asyncio
 import json as json_module
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
 from switch.app import SystemClock, run, run_works
+from switch.app.watching import watched_beside
 from switch.cli.options import ConfigFile, Json, settings_of
 from switch.cli.stores import broker_of, opened_store
 from switch.events import KafkaSink, Relay, require_topics, topics_of
@@ -16,6 +17,14 @@ from switch.store import Store
 __all__ = ["command"]
 
 _LOOK_SECONDS: Final = 0.05
+
+
+class _Works(NamedTuple):
+    """What this process runs."""
+
+    relay: Relay
+    settler: None = None
+    announcer: None = None
 
 
 def command(
@@ -36,19 +45,22 @@ async def _relay(settings: Settings, until_empty: bool, json: bool) -> None:
     async with opened_store(settings) as store:
         if settings.production:
             await require_topics(settings)
-        relay = Relay(store.payments, KafkaSink(bootstrap, topic, create=not settings.production), SystemClock())
-        ready = {
-            "relay": relay.holder,
-            "shards": store.payments.shards,
-            "store": store.durability.server,
-            "kafka": bootstrap,
-            "topic": topic.name,
-        }
-        if until_empty:
-            _say(ready, json)
-            await _until_empty(relay, store)
-        else:
-            await run_works([("the relay", relay.run)], lambda: _say(ready, json))
+        clock = SystemClock()
+        relay = Relay(store.payments, KafkaSink(bootstrap, topic, create=not settings.production), clock)
+        async with watched_beside(settings, clock, store, _Works(relay)) as admin:
+            ready = {
+                "relay": relay.holder,
+                "shards": store.payments.shards,
+                "admin": admin,
+                "store": store.durability.server,
+                "kafka": bootstrap,
+                "topic": topic.name,
+            }
+            if until_empty:
+                _say(ready, json)
+                await _until_empty(relay, store)
+            else:
+                await run_works([("the relay", relay.run)], lambda: _say(ready, json))
         _say({"published": relay.published_total, "last_error": relay.last_error}, json)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from switch.app import SystemClock, check, connect_archive, run, run_works
 from switch.app.settlement import Settling
+from switch.app.watching import watched_beside
 from switch.cli.options import ConfigFile, Json, settings_of
 from switch.cli.output import error_line, print_json, say, table
 from switch.cli.stores import broker_of, opened_books, opened_store
@@ -37,15 +38,19 @@ async def _settler(settings: Settings, json: bool) -> None:
     broker_of(settings)
     rules = check(settings)
     async with opened_books(settings) as (store, archive):
-        settling = Settling(settings, rules, store, archive, SystemClock())
+        clock = SystemClock()
+        settling = Settling(settings, rules, store, archive, clock)
         await settling.check_topics()
-        ready = {
-            "settles": sorted(rules.arrangements),
-            "kafka": settings.kafka_bootstrap,
-            "store": store.durability.server,
-        }
-        line = json_module.dumps(ready) if json else "  ".join(f"{key} {value}" for key, value in ready.items())
-        await run_works(settling.settling(), lambda: print(line, flush=True))
+        works = settling.settling()
+        async with watched_beside(settings, clock, store, settling) as admin:
+            ready = {
+                "settles": sorted(rules.arrangements),
+                "admin": admin,
+                "kafka": settings.kafka_bootstrap,
+                "store": store.durability.server,
+            }
+            line = json_module.dumps(ready) if json else "  ".join(f"{key} {value}" for key, value in ready.items())
+            await run_works(works, lambda: print(line, flush=True))
 
 
 def verify(config: ConfigFile = None, json: Json = False) -> None:

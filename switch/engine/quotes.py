@@ -90,18 +90,21 @@ class Quotes:
             raise Refused("QUOTE_UNKNOWN", field="quote_id")
         return found
 
-    async def enforce(self, instruction: Instruction, route: Route) -> Quote | None:
-        """The quote an instruction uses, compared with it; None when none is needed. State is the store's to guard.
+    @staticmethod
+    def check_unquoted(instruction: Instruction) -> None:
+        """Raises Refused: an instruction without a quote between two assets (QUOTE_REQUIRED), or of two amounts."""
+        debit, credit = instruction.debit, instruction.credit
+        if debit.asset is not credit.asset:
+            raise Refused("QUOTE_REQUIRED", field="quote_id")
+        if debit.amount_minor != credit.amount_minor:
+            raise Refused("FIELD_INVALID", "debit and credit of one asset are equal", field="credit.amount_minor")
+
+    async def enforce(self, instruction: Instruction, route: Route) -> Quote:
+        """The quote an instruction names, compared with it. State is the store's to guard.
 
         Raises:
-            Refused: QUOTE_REQUIRED, QUOTE_UNKNOWN, QUOTE_MISMATCH (with the field).
+            Refused: QUOTE_UNKNOWN, QUOTE_MISMATCH (with the field).
         """
-        if not instruction.quote_id:
-            if instruction.debit.asset is not instruction.credit.asset:
-                raise Refused("QUOTE_REQUIRED", field="quote_id")
-            if instruction.debit != instruction.credit:
-                raise Refused("FIELD_INVALID", "debit and credit of one asset are equal", field="credit.amount_minor")
-            return None
         quote = self._kept.get(instruction.quote_id)
         if quote is None or quote.participant != instruction.participant:  # another's is unknown, here as in the store
             quote = (await self.get(instruction.participant, instruction.quote_id))[0]

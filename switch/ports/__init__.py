@@ -5,6 +5,7 @@ from typing import Protocol
 
 from switch.ports._meter import UNMETERED, CallMeter, Meter, Stage
 from switch.ports._rail import (
+    Answered,
     Enquiry,
     InboundHandler,
     Outcome,
@@ -39,6 +40,7 @@ from switch.ports._store import (
 __all__ = [
     "UNMETERED",
     "Announcement",
+    "Answered",
     "Archive",
     "ArchivedFact",
     "CallMeter",

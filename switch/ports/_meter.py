@@ -1,6 +1,6 @@
 """What the path of a payment and its calls tell of themselves, for who watches a switch. switch.metrics implements it.
 
-api.interceptors      calls                  began and ended, once per call
+api.gate      calls                  began and ended, once per call
 api services          stage PARSE            wire to instruction, well or not
 engine.payments       stage ROUTE            from there to the hold, or to the refusal
                       stage STORE            around store.prepare

@@ -1,13 +1,13 @@
 """What the engine asks of a payment network."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from switch.domain.instruction import Instruction
 from switch.domain.payment import Hold, Payment
 
-__all__ = ["Enquiry", "InboundHandler", "Outcome", "Rail", "RailAck"]
+__all__ = ["Answered", "Enquiry", "InboundHandler", "Outcome", "Rail", "RailAck"]
 
 
 class RailAck(NamedTuple):
@@ -15,6 +15,10 @@ class RailAck(NamedTuple):
 
     rail_reference: str  # the rail's own id of the payment, <= 64
     rail_code: str = ""  # the rail's own word for "done" (ACSC, PR00, 10000)
+
+
+# The place of a hold in what was asked, and what the rail said of it: an error as `prepare` raises it.
+Answered = tuple[int, RailAck | Exception]
 
 
 class Outcome(Enum):
@@ -71,6 +75,13 @@ class Rail(Protocol):
             RailRejected: final; carries our reason and the rail's code.
             RailUnavailable: nothing was sent.
             RailSilent: something may have been sent; no answer, or none that can be read and trusted.
+        """
+        ...
+
+    def prepare_all(self, holds: Sequence[Hold], budget_ms: int) -> AsyncGenerator[list[Answered], None]:
+        """`prepare` of each, written together, and answered as the answers come: each hold once, several at a time.
+
+        The trouble of one is its own answer. Ended early, what has no answer yet is as after a cancel.
         """
         ...
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Rate
-from switch.domain.payment import Hold, Payment, State
+from switch.domain.payment import Hold, Payment, State, Transition
 from switch.domain.position import Position
 from switch.domain.quote import Quote, QuoteState
 from switch.domain.settlement import SettlementFact
@@ -76,6 +76,20 @@ class PaymentStore(Protocol):
         Raises:
             Refused: UETR_REUSED, PARTICIPANT_UNKNOWN, PARTICIPANT_SUSPENDED, QUOTE_UNKNOWN, QUOTE_MISMATCH; these
                 leave no trace.
+        """
+        ...
+
+    async def prepare_all(self, holds: Sequence[Hold]) -> list[Prepared | Exception]:
+        """`prepare` of each with the quote of its instruction, in few round trips. All are of one participant.
+
+        One answer per hold, in order; what `prepare` would raise of one is its answer.
+        """
+        ...
+
+    async def finish_all(self, moves: Sequence[tuple[Hold, Transition]]) -> list[Payment | Exception]:
+        """`commit`, `abort` or `doubt` of each, as its step says, in few round trips. All are of one participant.
+
+        One answer per move, in order; StoreUnavailable of one is its answer.
         """
         ...
 

@@ -118,7 +118,7 @@ class Figures:
         """The lanes, now. Reads no server."""
         lanes, kinds = self._lanes, {kind: kind.name.lower() for kind in Kind}
         return Queues(
-            {name: sum(len(lane._queues[kind]) for lane in lanes) for kind, name in kinds.items()},
+            {name: sum(lane._queues[kind].items for lane in lanes) for kind, name in kinds.items()},
             max(lane.waiting for lane in lanes),
             sum(len(lane._running) for lane in lanes),
             {name: _summed([lane.sizes[kind] for lane in lanes]) for kind, name in kinds.items()},

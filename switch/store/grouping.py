@@ -5,13 +5,13 @@ bytes; while one is out the next one grows, and leaves beside it only when it is
 many items, so under load the groups make themselves as large as they should be. Completions leave before enquiries, and
 enquiries before new payments, so that an overload never stops what has begun.
 
-A group is a task of its own. A caller waits on a future and may leave at any time: its item is then done or not done
-like any other, and nobody else's answer moves. Only an item that has not left yet and is safe to drop is dropped.
+A group is a task of its own. A caller waits on a future and may leave at any time: its items are then done or not done
+like any other, and nobody else's answer moves. Only what has not left yet and is safe to drop is dropped.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -48,13 +48,35 @@ class Item(NamedTuple):
 RunGroup = Callable[[Sequence[Item]], Awaitable[Sequence[Any]]]
 
 
-class _Waiting:
-    __slots__ = ("answer", "expiry", "item")
+class _Parcel:
+    """Items of one caller that leave together: no more than a group takes."""
 
-    def __init__(self, item: Item, answer: asyncio.Future[Any], expiry: float) -> None:
-        self.item = item
-        self.answer = answer
+    __slots__ = ("answers", "expiry", "items", "size")
+
+    def __init__(self, items: Sequence[Item], size: int, answers: asyncio.Future[Sequence[Any]], expiry: float) -> None:
+        self.items = items
+        self.size = size
+        self.answers = answers
         self.expiry = expiry  # loop time after which it does not leave any more
+
+
+class _Queue:
+    """Parcels of one kind that have not left."""
+
+    __slots__ = ("items", "parcels")
+
+    def __init__(self) -> None:
+        self.parcels: deque[_Parcel] = deque()
+        self.items = 0
+
+    def put(self, parcel: _Parcel) -> None:
+        self.parcels.append(parcel)
+        self.items += len(parcel.items)
+
+    def take(self) -> _Parcel:
+        parcel = self.parcels.popleft()
+        self.items -= len(parcel.items)
+        return parcel
 
 
 class Lane:
@@ -62,14 +84,18 @@ class Lane:
 
     def __init__(self, runners: dict[Kind, RunGroup]) -> None:
         self._runners = runners
-        self._queues: dict[Kind, deque[_Waiting]] = {kind: deque() for kind in sorted(runners)}
+        self._queues: dict[Kind, _Queue] = {kind: _Queue() for kind in sorted(runners)}
         self._running: set[asyncio.Task[None]] = set()
         self._flush_due = False
         self._failing = False  # what the last group heard
-        self.waiting = 0  # items that have not left
         # For who watches: items that left, and groups by size: at place n those of at most 2**n and more than half of it.
         self.items = dict.fromkeys(Kind, 0)
         self.sizes = {kind: [0] * (GROUP_ITEMS_MAX.bit_length() + 1) for kind in Kind}
+
+    @property
+    def waiting(self) -> int:
+        """Items that have not left."""
+        return sum(queue.items for queue in self._queues.values())
 
     async def call(self, kind: Kind, item: Item) -> Any:
         """The item's own answer. A cancel leaves the step done or not done, never half.
@@ -78,25 +104,47 @@ class Lane:
             Refused: OVERLOADED, new work only: too much waits, or it waited too long; nothing was begun.
             StoreUnavailable: no answer in its budget.
         """
+        self._check_room(kind)
+        return (await self._put(kind, (item,), item.size))[0]
+
+    async def call_all(self, kind: Kind, items: Sequence[Item]) -> list[Any]:
+        """As `call` of each, with what it would raise as the answer. They share groups with each other and with others."""
+        try:
+            self._check_room(kind)
+        except Refused as refusal:
+            return [refusal] * len(items)
+        sent = [(part, self._put(kind, part, size)) for part, size in _parts(items)]
+        told: list[Any] = []
+        try:
+            for part, answers in sent:
+                try:
+                    told += await answers
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to each
+                    told += [_copy(error) for _ in part]
+        finally:
+            for _, answers in sent:
+                answers.cancel()  # after a cancel nobody hears the rest
+        return told
+
+    def _check_room(self, kind: Kind) -> None:
         if kind >= Kind.CLAIM and self.waiting >= STORE_QUEUE_ITEMS_MAX:
             raise _overloaded()
+
+    def _put(self, kind: Kind, items: Sequence[Item], size: int) -> asyncio.Future[Sequence[Any]]:
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = loop.create_future()
-        self._queues[kind].append(_Waiting(item, answer, loop.time() + STORE_CALL_MS_MAX / 1000))
-        self.waiting += 1
+        answers: asyncio.Future[Sequence[Any]] = loop.create_future()
+        self._queues[kind].put(_Parcel(items, size, answers, loop.time() + STORE_CALL_MS_MAX / 1000))
         if not self._flush_due:
             self._flush_due = True
             loop.call_soon(self._flush)
-        return await answer
+        return answers
 
     def _flush(self) -> None:
         self._flush_due = False
         for kind, queue in self._queues.items():
-            while queue and self._may_leave(len(queue)):
+            while queue.parcels and self._may_leave(queue.items):
                 group = self._take(kind, queue)
                 if group:
-                    self.items[kind] += len(group)
-                    self.sizes[kind][(len(group) - 1).bit_length()] += 1
                     task = asyncio.create_task(self._run(kind, group), name=f"store group {kind.name}")
                     self._running.add(task)
                     task.add_done_callback(self._ran)
@@ -106,24 +154,28 @@ class Lane:
         running = len(self._running)
         return not running or (items >= GROUP_ITEMS_BESIDE_ANOTHER and running < GROUPS_IN_FLIGHT_PER_SHARD)
 
-    def _take(self, kind: Kind, queue: deque[_Waiting]) -> list[_Waiting]:
-        group: list[_Waiting] = []
-        size = 0
+    def _take(self, kind: Kind, queue: _Queue) -> list[_Parcel]:
+        group: list[_Parcel] = []
+        count = size = 0
         now = asyncio.get_running_loop().time()
-        while queue and len(group) < GROUP_ITEMS_MAX:
-            first = queue[0]
-            if group and size + first.item.size > GROUP_BYTES_MAX:
+        while queue.parcels:
+            first = queue.parcels[0]
+            full = count + len(first.items) > GROUP_ITEMS_MAX or size + first.size > GROUP_BYTES_MAX
+            if group and full:
                 break
-            queue.popleft()
-            self.waiting -= 1
-            if first.answer.cancelled() and kind is not Kind.FINISH:
+            queue.take()
+            if first.answers.cancelled() and kind is not Kind.FINISH:
                 continue
             if now > first.expiry and (kind is not Kind.FINISH or self._failing):
-                if not first.answer.done():
-                    first.answer.set_exception(self._too_late(kind))
+                if not first.answers.done():
+                    first.answers.set_exception(self._too_late(kind))
                 continue
             group.append(first)
-            size += first.item.size
+            count += len(first.items)
+            size += first.size
+        if group:
+            self.items[kind] += count
+            self.sizes[kind][(count - 1).bit_length()] += 1
         return group
 
     def _too_late(self, kind: Kind) -> Exception:
@@ -132,20 +184,24 @@ class Lane:
             return _overloaded()
         return StoreUnavailable(f"not sent in {STORE_CALL_MS_MAX} ms")
 
-    async def _run(self, kind: Kind, group: list[_Waiting]) -> None:
+    async def _run(self, kind: Kind, group: list[_Parcel]) -> None:
+        items = group[0].items if len(group) == 1 else [item for parcel in group for item in parcel.items]
         try:
-            answers = await self._runners[kind]([waiting.item for waiting in group])
-            assert len(answers) == len(group), "one answer per item"
+            answers = await self._runners[kind](items)
+            assert len(answers) == len(items), "one answer per item"
             self._failing = False
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller must hear of it
             self._failing = True
-            for waiting in group:
-                if not waiting.answer.done():
-                    waiting.answer.set_exception(_copy(error))
+            for parcel in group:
+                if not parcel.answers.done():
+                    parcel.answers.set_exception(_copy(error))
             return
-        for waiting, answer in zip(group, answers, strict=True):
-            if not waiting.answer.done():
-                waiting.answer.set_result(answer)
+        first = 0
+        for parcel in group:
+            last = first + len(parcel.items)
+            if not parcel.answers.done():
+                parcel.answers.set_result(answers[first:last])
+            first = last
 
     def _ran(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -158,6 +214,18 @@ class Lane:
                 self._flush()
             if self._running:
                 await asyncio.wait(self._running)
+
+
+def _parts(items: Sequence[Item]) -> Iterator[tuple[Sequence[Item], int]]:
+    """The items in parts that fit a group, with the size of each part in bytes."""
+    first = size = 0
+    for place, item in enumerate(items):
+        if place > first and (place - first == GROUP_ITEMS_MAX or size + item.size > GROUP_BYTES_MAX):
+            yield items[first:place], size
+            first, size = place, 0
+        size += item.size
+    if items:
+        yield items[first:], size
 
 
 def _overloaded() -> Refused:

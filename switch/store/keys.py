@@ -16,7 +16,8 @@ slot of a cluster, and one script may touch them all. A namespace goes in front,
     books     hash    "<participant>|<asset>" -> sum of the entries of committed payments; zero-sum per asset
     outbox    stream  one entry per final payment, until the broker has it: q: its sequence, u: its UETR
     lease     hash    who relays the shard's outbox: holder, token, expiry
-    changes   stream  one entry per change of state, per participant
+    changes   stream  per participant: a letter per change of state -> "<uetr> <time_ms>" per change; a script call's
+                      changes are one entry
     quote     hash    owner's quote: body, terms, expiry, uetr, ended, state (of its payment, once that has left)
     quotedue  zset    quote by the time its provider's hold is looked at
     quoteheld hash    quote -> packed hold of the provider's headroom
@@ -64,6 +65,10 @@ class Keys:
 
     def _key(self, kind: str, shard: int, *parts: str) -> str:
         return ":".join((self._head(kind, shard), *parts))
+
+    def kinds(self, shard: int, *kinds: str) -> tuple[str, ...]:
+        """Beginnings of keys, for a script that names keys itself: behind them come `:` and what the methods here add."""
+        return tuple(self._head(kind, shard) for kind in kinds)
 
     # --- of a shard ---
     def holds(self, shard: int) -> str:
@@ -132,11 +137,19 @@ class Keys:
         return self._key("claim", self.shard_of(uetr), uetr)
 
 
+_REQUEST: Final = blake2b(digest_size=_DIGEST_BYTES, person=b"request")
+_UETR: Final = blake2b(digest_size=_DIGEST_BYTES, person=b"uetr")
+
+
 def request_digest(participant: str, request_id: str) -> bytes:
     """The field of a request in the compact form."""
-    return blake2b(f"{participant}/{request_id}".encode(), digest_size=_DIGEST_BYTES, person=b"request").digest()
+    digest = _REQUEST.copy()
+    digest.update(f"{participant}/{request_id}".encode())
+    return digest.digest()
 
 
 def uetr_digest(uetr: str) -> bytes:
     """The field of a UETR in the compact form."""
-    return blake2b(uetr.encode(), digest_size=_DIGEST_BYTES, person=b"uetr").digest()
+    digest = _UETR.copy()
+    digest.update(uetr.encode())
+    return digest.digest()

@@ -12,6 +12,7 @@ from switch.domain.position import Position
 from switch.errors import ArchiveUnavailable, Refused, StoreUnavailable
 from switch.limits import CLOCK_SKEW_MS_MAX, PAGE_SIZE_MAX, STORE_READ_ROUNDS_MAX
 from switch.ports import Archive, Change, Durability
+from switch.store.changes import PLACE, read_changes
 from switch.store.durability import ask_durability
 from switch.store.keys import request_digest, uetr_digest
 from switch.store.packing import unpack_payment, unpack_reserved
@@ -20,14 +21,11 @@ from switch.store.scripts import load_script
 
 __all__ = ["PaymentReads", "relisted_place"]
 
-_TOKEN: Final = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
 _HOLDS_SCANNED: Final = 1_000  # at a time: a long hash is read in turns with everybody else's work
-_REFUSED_AT_ONCE: Final = b"R"  # a change that begins and ends a payment; small letters: it came back from the log
 _STREAM_FIRST: Final = "0-0"  # as a page token: from the first that may be asked for
 _PLACE_MS_MAX: Final = 10**16 - 1
 _RELISTED: Final = re.compile(r"\d{16} [0-9a-f-]{36}", re.ASCII)
 FIND: Final = load_script("retired_find", keys="retired", argv="digest")
-_BEGIN: Final = {b"P", _REFUSED_AT_ONCE}
 
 
 class _Asked(NamedTuple):
@@ -167,25 +165,25 @@ class PaymentReads(StorePart):
 
     async def _list_stream(self, asked: _Asked, place: str, count: int) -> tuple[list[Payment], str]:
         # Places in the stream are the server's time, preparation is the caller's: look around the edges, then filter.
-        edge = str(max(0, asked.from_time_ms - CLOCK_SKEW_MS_MAX))
-        start = f"({_checked(place, 'page_token')}" if place and place != _STREAM_FIRST else edge
-        end, found = str(max(0, asked.to_time_ms + CLOCK_SKEW_MS_MAX)), list[Payment]()
-        shard, last = self._keys.shard_of(asked.participant), place
+        first, end = (
+            str(max(0, edge_ms))
+            for edge_ms in (asked.from_time_ms - CLOCK_SKEW_MS_MAX, asked.to_time_ms + CLOCK_SKEW_MS_MAX)
+        )
+        after = _checked(place, "page_token") if place and place != _STREAM_FIRST else ""
+        shard, last, found = self._keys.shard_of(asked.participant), place, list[Payment]()
+        key = self._keys.changes(asked.participant)
         for _ in range(STORE_READ_ROUNDS_MAX):
-            rows = await self._server.read(
-                "XRANGE", self._keys.changes(asked.participant), start, end, "COUNT", PAGE_SIZE_MAX
-            )
-            began = {_change(row).uetr: row[0].decode() for row in rows if not _BEGIN.isdisjoint(row[1])}
+            told = await read_changes(self._server, key, after=after, first=first, last=end, count=PAGE_SIZE_MAX)
+            began = {change.uetr: change.place for change in told if change.begins}
             for payment in await self._payments(shard, list(began)):
                 if asked.takes(payment):
                     if len(found) == count:
                         return found, last
                     found.append(payment)
                 last = began[payment.hold.uetr]
-            if len(rows) < PAGE_SIZE_MAX:
+            if len(told) < PAGE_SIZE_MAX:
                 return found, ""
-            last = rows[-1][0].decode()
-            start = f"({last}"
+            last = after = told[-1].place
         return found, last
 
     async def changes(self, participant: str, token: str, count: int) -> list[Change]:
@@ -193,9 +191,9 @@ class PaymentReads(StorePart):
 
         Raises Refused FIELD_INVALID for a token that is not ours.
         """
-        start = f"({_checked(token, 'resume_token')}" if token else "-"
-        rows = await self._server.read("XRANGE", self._keys.changes(participant), start, "+", "COUNT", count)
-        return [_change(row) for row in rows]
+        after, key = token and _checked(token, "resume_token"), self._keys.changes(participant)
+        told = await read_changes(self._server, key, after=after, first="-", last="+", count=count)
+        return [Change(one.place, one.uetr, one.state, one.time_ms) for one in told]
 
     async def changes_end(self, participant: str) -> str:
         """The token after which only what happens from now on comes."""
@@ -271,7 +269,7 @@ class PaymentReads(StorePart):
 
 
 def _checked(token: str, field: str) -> str:
-    if _TOKEN.fullmatch(token) is None:
+    if PLACE.fullmatch(token) is None:
         raise _not_ours(field)
     return token
 
@@ -287,14 +285,6 @@ def relisted_place(prepared_time_ms: int, uetr: str = "") -> str:
 
 def _pairs(flat: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
     return zip(flat[::2], flat[1::2], strict=True)
-
-
-def _change(row: Sequence[Any]) -> Change:
-    place, ((letter, words),) = row[0], row[1].items()
-    uetr, time_ms = words.decode().split(" ")
-    letter = letter.upper()
-    state = State.ABORTED if letter == _REFUSED_AT_ONCE else State(letter.decode())
-    return Change(place.decode(), uetr, state, int(time_ms))
 
 
 def _position(owner: str, asset: Asset, agent: dict[str, str], sums: dict[tuple[str, str], int]) -> Position:

@@ -1,12 +1,13 @@
 """Payments: the steps that move money. Reading them back is in payment_reads.py."""
 
+import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from itertools import chain, count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from switch.domain.payment import Hold, Payment, State, Transition
-from switch.domain.position import unbalanced
+from switch.domain.payment import Hold, LimitCharge, Payment, State, Transition
+from switch.domain.position import Entry, unbalanced
 from switch.errors import Refused, StoreUnavailable
 from switch.ports import Archive, Prepared, RailAck
 from switch.store.client import Server
@@ -15,8 +16,11 @@ from switch.store.keys import Keys, request_digest, uetr_digest
 from switch.store.notes import Notes
 from switch.store.outbox import Outbox
 from switch.store.packing import (
+    ASSET_NAMES,
     charges_of,
+    pack,
     pack_hold,
+    pack_prepared,
     pack_reserved,
     pack_transition,
     period_end,
@@ -31,18 +35,19 @@ __all__ = ["Payments"]
 
 PREPARE: Final = load_script(
     "prepare",
-    keys="holds overdue outbox retired | request payment agent changes quote limits*",
-    argv="items | uetr attempt asset amount_minor prepared_time_ms overdue_time_ms record step reserved terms "
-    "request_digest uetr_digest charges (counter amount_minor max_minor expiry_time_ms limit_id resets)*",
+    keys="holds overdue outbox retired request payment agent changes quote limits",
+    argv="items group",
 )
 FINISH: Final = load_script(
     "finish",
-    keys="holds overdue outbox books | payment agent changes limits*",
-    argv="items | uetr state time_ms step charges entries (owner amount_minor)*",
+    keys="holds overdue outbox books payment agent changes limits",
+    argv="items group",
 )
 CLAIM: Final = load_script("claim", keys="retired | claim", argv="items | owner uetr_digest")
 UNCLAIM: Final = load_script("unclaim", keys="| claim", argv="items | owner")
-_ARGUMENT_BYTES: Final = 24  # what a small argument costs on the wire, about
+_T = TypeVar("_T")
+_DONE: Final = 1  # an item's answer when all went as it mostly does
+_COMMITTED, _ABORTED, _PREPARED = State.COMMITTED, State.ABORTED, State.PREPARED
 
 
 class Payments(Restoring, Outbox):
@@ -55,25 +60,29 @@ class Payments(Restoring, Outbox):
         self._process = secrets.token_hex(4)
 
     def _runners(self, server: Server, keys: Keys, shard: int) -> dict[Kind, RunGroup]:
-        common = (keys.holds(shard), keys.overdue(shard), keys.outbox(shard))
-        books, retired = keys.books(shard), keys.retired(shard)
+        def packed(which: Script, *kinds: str) -> RunGroup:
+            names = keys.kinds(shard, *kinds)
 
-        def script(which: Script, *first: str) -> RunGroup:
             async def run(items: Sequence[Item]) -> Any:
-                names = [*first, *chain.from_iterable(item.keys for item in items)]
-                argv = [len(items), *chain.from_iterable(item.argv for item in items)]
-                return await server.run(which, names, argv)
+                return await server.run(which, names, (len(items), b"".join([item.argv[0] for item in items])))
 
             return run
+
+        async def claim(items: Sequence[Item]) -> Any:
+            names = [keys.retired(shard), *chain.from_iterable(item.keys for item in items)]
+            return await server.run(CLAIM, names, [len(items), *chain.from_iterable(item.argv for item in items)])
 
         async def read(items: Sequence[Item]) -> Any:
             return await server.read("MGET", *(item.keys[0] for item in items))
 
+        common = ("holds", "overdue", "outbox")
         return {
-            Kind.FINISH: script(FINISH, *common, books),
+            Kind.FINISH: packed(FINISH, *common, "books", "payment", "agent", "changes", "limits"),
             Kind.READ: read,
-            Kind.CLAIM: script(CLAIM, retired),
-            Kind.PREPARE: script(PREPARE, *common, retired),
+            Kind.CLAIM: claim,
+            Kind.PREPARE: packed(
+                PREPARE, *common, "retired", "request", "payment", "agent", "changes", "quote", "limits"
+            ),
         }
 
     async def prepare(self, hold: Hold, quote_id: str) -> Prepared:
@@ -89,10 +98,8 @@ class Payments(Restoring, Outbox):
             StoreUnavailable: unknown what was done; a repeat finds it.
             ArchiveUnavailable: the request began a payment that has left the store; repeat.
         """
-        step = Transition(State.PREPARED, hold.prepared_time_ms)
-        item = self._prepare_item(hold, quote_id, step)
         if self.shards == 1:
-            return await self._prepare(hold, item, step)
+            return await self._prepare(hold, quote_id)
         owner = f"{hold.participant}/{hold.instruction.request_id}"
         claim = Item((self._keys.claim(hold.uetr),), (owner, uetr_digest(hold.uetr)), 128)
         if await self._lanes[self._keys.shard_of(hold.uetr)].call(Kind.CLAIM, claim) != 1:
@@ -102,13 +109,34 @@ class Payments(Restoring, Outbox):
                 raise Refused("UETR_REUSED", field="uetr")
             return Prepared(False, began)
         try:
-            prepared = await self._prepare(hold, item, step)
+            prepared = await self._prepare(hold, quote_id)
         except Refused:
             await self._unclaim(claim.keys, owner)
             raise
         if prepared.payment.hold.uetr != hold.uetr:
             await self._unclaim(claim.keys, owner)
         return prepared
+
+    async def prepare_all(self, holds: Sequence[Hold]) -> list[Prepared | Exception]:
+        """`prepare` of each with the quote of its instruction, in few round trips. All are of one participant.
+
+        One answer per hold, in order; what `prepare` would raise of one is its answer.
+        """
+        if self.shards > 1:  # each claims its UETR first, on a shard of its own
+            return await _each(self.prepare(hold, hold.instruction.quote_id) for hold in holds)
+        if not holds:
+            return []
+        items = [self.prepare_item(hold, hold.instruction.quote_id) for hold in holds]
+        told: list[Prepared | Exception] = []
+        for hold, answer in zip(
+            holds, await self._lane(holds[0].participant).call_all(Kind.PREPARE, items), strict=True
+        ):
+            try:
+                known = answer if isinstance(answer, Exception) else self.prepared(hold, answer)
+                told.append(known or await self.began(hold, answer))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this one's answer
+                told.append(error)
+        return told
 
     async def _unclaim(self, names: Sequence[str], owner: str) -> None:
         """Leave no trace. A claim that stays behind is harmless: its owner may take it again."""
@@ -117,47 +145,55 @@ class Payments(Restoring, Outbox):
         except StoreUnavailable:
             return
 
-    def _prepare_item(self, hold: Hold, quote_id: str, step: Transition) -> Item:
-        assert not unbalanced(hold.entries), "entries do not sum to zero"
-        instruction, keys = hold.instruction, self._keys
-        participant, debit = instruction.participant, instruction.debit
-        shard, charges = keys.shard_of(participant), charges_of(hold)
-        request = keys.request(participant, instruction.request_id)
-        names = [request, keys.payment(shard, hold.uetr), keys.agent(participant), keys.changes(participant)]
-        # A script takes a key in every place; without a quote the request's stands in and is not looked at.
-        names.append(keys.quote(participant, quote_id) if quote_id else request)
-        terms = quote_terms(debit, instruction.credit, hold.corridor_id) if quote_id else ""
-        record = pack_hold(hold)
-        argv: list[Any] = [
-            *(hold.uetr, f"{self._process}{next(self._attempts):x}", debit.asset.name, debit.amount_minor),
-            *(hold.prepared_time_ms, hold.overdue_time_ms, record, pack_transition(step), pack_reserved(hold)),
-            *(terms, request_digest(participant, instruction.request_id), uetr_digest(hold.uetr), len(charges)),
-        ]
-        for charge in charges:
-            names.append(keys.limits(shard, charge.period_key))
-            argv += (charge.counter, charge.amount_minor, charge.max_minor, charge.expiry_time_ms, charge.limit_id)
-            argv.append(period_end(charge.period_key))
-        return Item(tuple(names), tuple(argv), len(record) + _ARGUMENT_BYTES * (len(argv) + 2 * len(names)))
+    async def _prepare(self, hold: Hold, quote_id: str) -> Prepared:
+        answer = await self._lane(hold.participant).call(Kind.PREPARE, self.prepare_item(hold, quote_id))
+        return self.prepared(hold, answer) or await self.began(hold, answer)
 
-    async def _prepare(self, hold: Hold, item: Item, step: Transition) -> Prepared:
-        answer = await self._lane(hold.participant).call(Kind.PREPARE, item)
+    def prepare_item(self, hold: Hold, quote_id: str) -> Item:
+        """What `prepare` sends to its lane; with several shards, only once the UETR is claimed."""
+        assert _balanced(hold.entries), "entries do not sum to zero"
+        instruction, charges, time_ms = hold.instruction, charges_of(hold), hold.prepared_time_ms
+        participant, request_id, uetr = instruction.participant, instruction.request_id, instruction.uetr
+        asset, amount_minor = instruction.debit
+        attempt = f"{self._process}{next(self._attempts):x}"
+        terms = quote_terms(instruction.debit, instruction.credit, hold.corridor_id) if quote_id else None
+        packed = pack(
+            (
+                *(uetr, attempt, time_ms, hold.overdue_time_ms, participant, request_id, ASSET_NAMES[asset]),
+                *(amount_minor, pack_hold(hold) + pack_prepared(time_ms), pack_reserved(hold, charges)),
+                request_digest(participant, request_id) + uetr_digest(uetr),
+                *(quote_id or None, terms, [_packed_charge(charge) for charge in charges] if charges else None),
+            )
+        )
+        return Item((), (packed,), len(packed))
+
+    def prepared(self, hold: Hold, answer: Any) -> Prepared | None:
+        """What the answer to prepare_item says. None: await `began` for it.
+
+        Raises Refused and StoreUnavailable as `prepare`.
+        """
+        if answer == _DONE:
+            return Prepared(True, Payment(hold, (Transition(_PREPARED, hold.prepared_time_ms),)))
         match answer[0]:
-            case b"F":
-                return Prepared(True, Payment(hold, (step,)))
             case b"K" | b"S":
                 return Prepared(True, unpack_payment(answer[1]))
             case b"R":
                 return Prepared(False, unpack_payment(answer[1]))
-            case b"O":
-                began = await self.get(hold.participant, answer[1].decode())
-                assert began is not None, "a request without its payment"
-                return Prepared(False, began)
-            case b"A":
-                return Prepared(False, await self._archived(hold.participant, answer[1]))
+            case b"O" | b"A":
+                return None
             case b"N":
                 reason = answer[1].decode()
                 raise Refused(reason, field=_FIELD_OF.get(reason, ""))
         raise fault(answer)
+
+    async def began(self, hold: Hold, answer: Sequence[bytes]) -> Prepared:
+        """What the request began, when it has another UETR, or left the store. Raises as `prepare`."""
+        letter, uetr = answer
+        if letter == b"A":
+            return Prepared(False, await self._archived(hold.participant, uetr))
+        began = await self.get(hold.participant, uetr.decode())
+        assert began is not None, "a request without its payment"
+        return Prepared(False, began)
 
     async def commit(self, hold: Hold, ack: RailAck, time_ms: int) -> Payment:
         """PREPARED | IN_DOUBT -> COMMITTED: entries booked, hold ended, outbox entry written. Repeats change nothing.
@@ -176,26 +212,46 @@ class Payments(Restoring, Outbox):
         """PREPARED -> IN_DOUBT: the hold stays. A final payment is returned as it is. As `commit`."""
         return await self._finish(hold, Transition(State.IN_DOUBT, time_ms))
 
-    async def _finish(self, hold: Hold, step: Transition) -> Payment:
-        answer = await self._lane(hold.participant).call(Kind.FINISH, self._finish_item(hold, step))
-        match answer[0]:
-            case b"P":
-                return Payment(hold, (Transition(State.PREPARED, hold.prepared_time_ms), step))
-            case b"D" | b"=":
-                return unpack_payment(answer[1])
-        raise fault(answer)
+    async def finish_all(self, moves: Sequence[tuple[Hold, Transition]]) -> list[Payment | Exception]:
+        """`commit`, `abort` or `doubt` of each, as its step says, in few round trips. All are of one participant.
 
-    def _finish_item(self, hold: Hold, step: Transition) -> Item:
-        keys, participant = self._keys, hold.participant
-        shard, charges = keys.shard_of(participant), charges_of(hold)
-        names = [keys.payment(shard, hold.uetr), keys.agent(participant), keys.changes(participant)]
-        names += (keys.limits(shard, charge.period_key) for charge in charges)
-        entries = hold.entries if step.state is State.COMMITTED else ()
-        argv: list[Any] = [hold.uetr, step.state.value, step.time_ms, pack_transition(step)]
-        argv += (len(charges), len(entries))
-        for entry in entries:
-            argv += (f"{entry.participant}|{entry.asset.name}", entry.amount_minor)
-        return Item(tuple(names), tuple(argv), _ARGUMENT_BYTES * (len(argv) + 2 * len(names)))
+        One answer per move, in order; StoreUnavailable of one is its answer.
+        """
+        if not moves:
+            return []
+        items = [self.finish_item(hold, step) for hold, step in moves]
+        answers = await self._lane(moves[0][0].participant).call_all(Kind.FINISH, items)
+        told: list[Payment | Exception] = []
+        for (hold, step), answer in zip(moves, answers, strict=True):
+            try:
+                told.append(answer if isinstance(answer, Exception) else self.finished(hold, step, answer))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this one's answer
+                told.append(error)
+        return told
+
+    async def _finish(self, hold: Hold, step: Transition) -> Payment:
+        answer = await self._lane(hold.participant).call(Kind.FINISH, self.finish_item(hold, step))
+        return self.finished(hold, step, answer)
+
+    def finish_item(self, hold: Hold, step: Transition) -> Item:
+        """What `commit`, `abort` and `doubt` send to their lane."""
+        state, instruction = step.state, hold.instruction
+        periods = [charge.period_key for charge in charges_of(hold)] if hold.charges else None
+        step_bytes = pack_transition(step)
+        fields = [instruction.uetr, state.value, step.time_ms, step_bytes, instruction.participant, periods]
+        if state is _COMMITTED:
+            for participant, asset, amount_minor in hold.entries:
+                fields += (f"{participant}|{ASSET_NAMES[asset]}", amount_minor)
+        packed = pack(fields)
+        return Item((), (packed,), len(packed))
+
+    def finished(self, hold: Hold, step: Transition, answer: Any) -> Payment:
+        """What the answer to finish_item says. Raises StoreUnavailable as `commit`."""
+        if answer == _DONE:
+            return Payment(hold, (Transition(_PREPARED, hold.prepared_time_ms), step))
+        if answer[0] in (b"D", b"="):
+            return unpack_payment(answer[1])
+        raise fault(answer)
 
     async def reschedule(self, hold: Hold, overdue_time_ms: int) -> None:
         """Put the next look of recovery at this time. Nothing else changes; a final payment has no next look."""
@@ -206,6 +262,29 @@ class Payments(Restoring, Outbox):
         """Returns when every call that began has its answer."""
         for lane in self._lanes:
             await lane.close()
+
+
+async def _each(calls: Iterable[Awaitable[_T]]) -> list[_T | Exception]:
+    """What each gives, or the error it raises, as if it were called alone."""
+    told: list[_T | Exception] = []
+    for answer in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
+            raise answer
+        told.append(answer)
+    return told
+
+
+def _balanced(entries: Sequence[Entry]) -> bool:
+    """Two entries of one asset, as most payments have, are compared at once."""
+    if len(entries) == 2 and entries[0].asset == entries[1].asset:
+        return entries[0].amount_minor + entries[1].amount_minor == 0
+    return not unbalanced(entries)
+
+
+def _packed_charge(charge: LimitCharge) -> tuple[Any, ...]:
+    """In the order of prepare.lua."""
+    limit_id, counter, period_key, expiry_time_ms, amount_minor, max_minor = charge
+    return (limit_id, counter, period_key, expiry_time_ms, amount_minor, max_minor, period_end(period_key))
 
 
 _FIELD_OF: Final = {"UETR_REUSED": "uetr", "QUOTE_UNKNOWN": "quote_id", "QUOTE_MISMATCH": "quote_id"}

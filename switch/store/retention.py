@@ -4,8 +4,8 @@ What stays is the compact form (scripts/_retired.lua): the digest of (participan
 digest of the UETR on the UETR's own shard, in the place of its claim. Everything else of such a payment is answered
 from the archive. Books, use of caps and of limits are sums and stay as they are.
 
-A participant's stream of changes is cut at the first entry whose payment is still in the store: an entry outlives its
-payment while an older one runs, and none goes before its own payment does. So whoever resumes a watch within the
+A participant's stream of changes is cut at the first entry of which a payment is still in the store: an entry outlives
+its payments while an older one runs, and none goes before its own payments do. So whoever resumes a watch within the
 retention misses nothing, however long a payment is in doubt.
 """
 
@@ -17,6 +17,7 @@ from switch.domain.payment import Payment
 from switch.domain.settlement import SettlementFact
 from switch.errors import ConfigError
 from switch.limits import RETIRE_COUNT
+from switch.store.changes import ENTRIES_AT_ONCE, told_of
 from switch.store.keys import request_digest, uetr_digest
 from switch.store.payment_reads import PaymentReads, relisted_place
 from switch.store.scripts import load_script
@@ -29,7 +30,7 @@ RETIRE: Final = load_script(
     argv="items | request_digest uetr_digest uetr_bytes sequence place",
 )
 RETIRE_CLAIM: Final = load_script("retire_claim", keys="retired | claim", argv="items | uetr_digest")
-TRIM: Final = load_script("changes_trim", keys="changes | payment", argv="items | place")
+TRIM: Final = load_script("changes_trim", keys="changes | payment*", argv="items | place changes")
 
 
 class Retention(PaymentReads):
@@ -95,9 +96,12 @@ class Retention(PaymentReads):
         """Cut the participant's changes at the first whose payment is still here. Safe to repeat."""
         shard, changes = self._keys.shard_of(participant), self._keys.changes(participant)
         while True:
-            rows = await self._server.read("XRANGE", changes, "-", "+", "COUNT", RETIRE_COUNT)
-            uetrs = [next(iter(fields.values()))[:36].decode() for _, fields in rows]
-            names = [changes, *(self._keys.payment(shard, uetr) for uetr in uetrs)]
-            went = await self._server.run(TRIM, names, [len(rows), *(place for place, _ in rows)]) if rows else 0
-            if went < RETIRE_COUNT:
+            rows = await self._server.read("XRANGE", changes, "-", "+", "COUNT", ENTRIES_AT_ONCE)
+            names, argv = [changes], list[Any]([len(rows)])
+            for row in rows:
+                told = told_of(row)
+                names += (self._keys.payment(shard, change.uetr) for change in told)
+                argv += (row[0], len(told))
+            went = await self._server.run(TRIM, names, argv) if rows else 0
+            if went < ENTRIES_AT_ONCE:
                 return

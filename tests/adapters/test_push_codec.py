@@ -1,13 +1,17 @@
 """The codec of every push rail: what it passes over, where an answer belongs, and the twins on generated messages."""
 
+import random
+
 import pytest
 
 from adapters.conformance import ended, hold_of
 from adapters.kit.books import PaymentStatus
+from adapters.kit.iso_transfer import CreditTransfer
 from adapters.kit.push_codec import ISO_REASONS, Answer, Question, Told, code_of
-from switch.errors import CodecError, RailSilent
+from switch.domain.party import Scheme
+from switch.errors import CodecError, RailRejected, RailSilent
 from tests.adapters.push_cases import NOON, PushCases
-from tests.adapters.wire.agreement import assert_twins_agree
+from tests.adapters.wire.agreement import assert_twins_agree, mutations, verdict
 from tests.iso20022 import assert_valid, part
 
 UETR = "7f3c2b1a-9d4e-4c6b-8a21-0f5e6d7c8b90"
@@ -29,6 +33,56 @@ def test_correlate_refuses_what_it_cannot_place(cases: PushCases) -> None:
     for payload in (b"", f"<{report.root}/>".encode(), half.encode()):
         with pytest.raises(CodecError):
             cases.codec.correlate(payload)
+
+
+def test_an_answer_is_placed_by_a_look(cases: PushCases) -> None:
+    codec, hub, ours = cases.codec, cases.hub_codec, cases.rail.institution
+    told = Told(UETR, PaymentStatus.DONE, "", "R1", NOON)
+    for payload, key in (
+        (hub.tell_payer(told, ours), codec.payment_key),
+        (hub.tell_asker(told, ours), codec.enquiry_key),
+    ):
+        assert codec.correlate(payload) == key(UETR)
+        assert codec.correlate(payload.replace(b"><", b">\n<")) == key(UETR)
+        for broken in (payload.replace(b"BizSvc>", b"Svc>"), payload.replace(b"</Orgnl", b"x</Orgnl")):
+            with pytest.raises(CodecError):
+                codec.correlate(broken)
+
+
+def test_an_answer_is_read_as_strictly_as_its_whole_table(cases: PushCases) -> None:
+    """What counts is made of it; the rest is checked, in every field and in what stands between them."""
+    told = Told(UETR, PaymentStatus.DONE, "", "R1", NOON)
+    payload, rng = cases.hub_codec.tell_payer(told, cases.rail.institution), random.Random(3)
+    mutants = mutations(payload, rng)
+    for _ in range(3_000):
+        mutant = next(mutants)
+        found = verdict(cases.spec.report_codec.read, mutant)
+        if found[0] == "taken":
+            found = ("taken", cases.spec.Status(*(getattr(found[1], name) for name in cases.spec.Status._fields)))
+        else:
+            with pytest.raises(RailSilent):
+                cases.codec.read_ack(mutant, UETR)
+        assert verdict(cases.spec.status_view.read, mutant) == found, mutant
+
+
+@pytest.mark.parametrize("scheme", list(Scheme))
+def test_the_short_way_from_a_hold_is_the_long_way(cases: PushCases, scheme: Scheme) -> None:
+    """`transfer_of` and `make_transfer` fill one table from two sides."""
+    ours, hub = cases.rail.institution, cases.spec.HUB
+    more = {"verified": scheme is Scheme.ACCOUNT} if cases.rail.name == "hkfps" else {}
+    for agent, purpose, remark in (("", "", ""), ("012", "SALARY", "rent"), ("012", "TUITION", "")):
+        for address in ("61234567", "taiman.chan.of.the.long.address@example.hk"):
+            made = cases.instruction(agent, scheme, address, uetr=UETR)._replace(purpose=purpose, remark=remark)
+            hold = hold_of(cases.rail.name, made._replace(debtor=made.creditor), NOON)
+            if scheme not in cases.rail.schemes:
+                with pytest.raises(RailRejected):
+                    cases.codec.transfer_of(hold, ours)
+                continue
+            long = CreditTransfer(
+                ours, hub, UETR, NOON, made.end_to_end_id, made.credit, made.creditor, ours, made.creditor, agent or hub,
+                purpose, remark,
+            )  # fmt: skip
+            assert cases.codec.transfer_of(hold, ours) == cases.codec.make_transfer(long, **more)
 
 
 def test_an_answer_to_another_question_is_silence(cases: PushCases) -> None:

@@ -10,7 +10,7 @@ from bayswitch.v1 import payment_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from switch.api.interceptors import POLICIES, Kind
+from switch.api.gate import POLICIES, Kind
 from switch.api.server import SERVICES
 from switch.api.status import refusal_of, status_of
 from switch.errors import REASONS, Refused, Retry, StoreUnavailable

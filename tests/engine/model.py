@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 from switch.domain.money import Asset, Rate
-from switch.domain.payment import Hold, Payment
+from switch.domain.payment import Hold, Payment, Transition
 from switch.engine import Fee, Payments, Quotes, Recovery, RecoveryTimes, Watch
 from switch.errors import RailRejected, RailSilent, RailUnavailable, StoreUnavailable
 from switch.ports import Enquiry, Outcome, Prepared, RailAck
@@ -127,14 +127,8 @@ class WeatherStore(FakeStore):
     async def prepare(self, hold: Hold, quote_id: str) -> Prepared:
         return await self._sent(super().prepare(hold, quote_id))
 
-    async def commit(self, hold: Hold, ack: RailAck, time_ms: int) -> Payment:
-        return await self._sent(super().commit(hold, ack, time_ms))
-
-    async def abort(self, hold: Hold, reason: str, rail_code: str, time_ms: int) -> Payment:
-        return await self._sent(super().abort(hold, reason, rail_code, time_ms))
-
-    async def doubt(self, hold: Hold, time_ms: int) -> Payment:
-        return await self._sent(super().doubt(hold, time_ms))
+    async def _move(self, name: str, hold: Hold, step: Transition) -> Payment:
+        return await self._sent(super()._move(name, hold, step))
 
 
 # --- a rail ----------------------------------------------------------------------------------------------------------
@@ -261,7 +255,6 @@ class Process:
     def die(self) -> None:
         """Nothing of it runs on; what it sent is under way."""
         ending = {self.quotes._ending} - {None}
-        running = {one.task for one in self.payments._running.values()}
-        for task in {*self._calls, *ending, *running, *self.recovery._asking.values()}:
+        for task in {*self._calls, *ending, *self.payments._flights, *self.recovery._asking.values()}:
             assert task is not None
             task.cancel()

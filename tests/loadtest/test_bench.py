@@ -5,22 +5,25 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from loadtest import bench
-from loadtest.measure import closed_loop, median_ns, spread
+from loadtest.bench_table import heading
+from loadtest.measure import closed_loop, cpu_ms
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "loadtest.bench")
 
 # arguments | what the error says
 WRONG = """
---only nope          | no measure 'nope'; there are codec, unary, batch, store, archive, settle
---only codec,        | no measure ''
+--only nope          | no part 'nope'; there are unary, batch, rails, codec, growth, workers, shards, metrics, store
+--only codec,        | no part ''
 --runs 0             | a positive whole number
---seconds soon       | a positive whole number
+--seconds soon       | a positive number of seconds
+--seconds 0          | a positive number of seconds
 """
 
 
@@ -44,7 +47,7 @@ def test_a_stopped_bench_leaves_nothing_running() -> None:
             assert running.poll() is None
         os.kill(running.pid, signal.SIGTERM)
         out, err = running.communicate(timeout=60)
-    assert (running.returncode, out) == (130, "")
+    assert (running.returncode, out) == (130, f"{heading()}\n")
     assert err == "stopped; nothing was kept\n"
     assert parts_of(running.pid) == []
 
@@ -77,6 +80,15 @@ async def test_closed_loop_counts_what_calls_made() -> None:
     assert 0 <= rate.p50_ms <= rate.p99_ms
 
 
-def test_small_figures() -> None:
-    assert median_ns(lambda: None, rounds=10) > 0
-    assert spread([1234.4, 9.6, 100]) == "10-1,234"
+def test_cpu_counts_every_thread_of_a_process_and_none_of_a_dead_one() -> None:
+    begun = cpu_ms([os.getpid()])
+    worker = threading.Thread(target=lambda: sum(range(200_000)))
+    worker.start()
+    worker.join()
+    used = cpu_ms([os.getpid()]) - begun
+    assert used > 0
+    assert cpu_ms([os.getpid(), os.getpid()]) > cpu_ms([os.getpid()])
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    with pytest.raises(OSError, match="Invalid argument"):
+        cpu_ms([gone.pid])

@@ -12,11 +12,13 @@ from xml.etree import ElementTree
 import pytest
 
 from loadtest import compare
-from loadtest.figures import Figures, judge, judged, measure, slices
+from loadtest.figures import Figures, judge, judged, measure, slices, worst
 from loadtest.profiles import Profile, load_profile
 from loadtest.report import Findings, manifest, write_report
 from loadtest.sampling import Sample, slope_per_minute, used_cpu_ms
+from loadtest.scraping import Look
 from loadtest.users.record import Answer, Call, Recorder, read_answers, read_calls
+from tests.loadtest.support import look
 
 BEGUN_MS = 50_000
 PROFILE = """
@@ -29,9 +31,12 @@ seconds = 12
 [thresholds]
 begun_percent_min = 99
 p50_ms_max = 40
+rail_p50_ms_max = 25
 p99_ms_max = 100
 error_per_mille_max = 5
 in_doubt_age_ms_max = 1000
+outbox_age_ms_max = 1500
+kept_bytes_per_payment_max = 300
 memory_kib_per_minute_max = 600
 descriptors_grown_max = 3
 cpu_ms_per_payment_max = 2
@@ -53,19 +58,33 @@ def good_calls() -> list[Call]:
     return [call(at_ms) for at_ms in range(0, 12_000, 100)]
 
 
-def samples(*, memory_step: int = 0, files_step: int = 0, cpu_step: int = 10, generator: int = 100) -> list[Sample]:
-    """One look a second at the switch, the broker and the generator."""
+def samples(
+    *, memory_step: int = 0, kept_step: int = 0, files_step: int = 0, cpu_step: int = 10, generator: int = 100
+) -> list[Sample]:
+    """One look a second at the switch, the store, the broker and the generator."""
     found = []
     for second in range(13):
         at_ms = BEGUN_MS + second * 1000
         found.append(Sample(at_ms, "switch", second * cpu_step, 1000 + second * memory_step, 50 + second * files_step))
-        found.append(Sample(at_ms, "kafka", second * 900, 1000, 50))
+        found.append(Sample(at_ms, "store", 0, 1000 + second * kept_step, 50))
+        found.append(Sample(at_ms, "kafka", second * 900, 1000 + second * 99, 50 + second))
         found.append(Sample(at_ms, "generator-7", second * generator, 1000, 50))
     return found
 
 
-def figures_of(profile: Profile, calls: list[Call], looks: list[Sample], age_ms: int = 0) -> Figures:
-    return measure(profile, BEGUN_MS, calls, looks, age_ms)
+def looks(*, in_doubt_ms: int = 0, outbox_ms: int = 0, rail_ms: int = 6) -> list[Look]:
+    """One look in two seconds; the ages are those in the middle of the run."""
+    ages = [0, 0, 0, outbox_ms, 0, 0, 0], [0, 0, 0, in_doubt_ms, 0, 0, 0]
+    return [
+        look(BEGUN_MS + place * 2_000, payments=place * 20, outbox_ms=outbox, in_doubt_ms=doubt, rail_ms=rail_ms)
+        for place, (outbox, doubt) in enumerate(zip(*ages, strict=True))
+    ]
+
+
+def figures_of(
+    profile: Profile, calls: list[Call], sampled: list[Sample], age_ms: int = 0, looked: list[Look] | None = None
+) -> Figures:
+    return measure(profile, BEGUN_MS, calls, sampled, age_ms, looks() if looked is None else looked)
 
 
 def test_only_what_was_due_after_the_warm_up_counts(profile: Profile) -> None:
@@ -88,8 +107,8 @@ def spoilt(at: int, **changes: Any) -> list[Call]:
     return calls
 
 
-# threshold -> (calls, samples, age of the oldest IN_DOUBT) that break it and nothing else
-BROKEN: dict[str, tuple[list[Call], list[Sample], int]] = {
+# threshold -> (calls, samples, age of the oldest IN_DOUBT, looks) that break it and nothing else
+BROKEN: dict[str, tuple[Any, ...]] = {
     "begun_percent_min": (good_calls()[:-2], samples(), 0),
     "p50_ms_max": (
         [*good_calls(), *(call(at_ms, response=60, corridor="mo-mo.mop") for at_ms in range(3_000, 5_000, 100))],
@@ -99,6 +118,9 @@ BROKEN: dict[str, tuple[list[Call], list[Sample], int]] = {
     "p99_ms_max": ([*spoilt(50, response=150)[:-1], call(11_900, response=150)], samples(), 0),
     "error_per_mille_max": (spoilt(50, outcome="UNAVAILABLE STORE_UNAVAILABLE"), samples(), 0),
     "in_doubt_age_ms_max": (good_calls(), samples(), 1_001),
+    "rail_p50_ms_max": (good_calls(), samples(), 0, looks(rail_ms=40)),
+    "outbox_age_ms_max": (good_calls(), samples(), 0, looks(outbox_ms=1_501)),
+    "kept_bytes_per_payment_max": (good_calls(), samples(kept_step=3), 0),
     "memory_kib_per_minute_max": (good_calls(), samples(memory_step=11), 0),
     "descriptors_grown_max": (good_calls(), samples(files_step=1), 0),
     "cpu_ms_per_payment_max": (good_calls(), samples(cpu_step=25), 0),
@@ -109,6 +131,27 @@ BROKEN: dict[str, tuple[list[Call], list[Sample], int]] = {
 def test_each_threshold_is_kept_or_named(profile: Profile, threshold: str) -> None:
     reasons = judge(profile, figures_of(profile, *BROKEN[threshold]))
     assert [reason.partition(":")[0] for reason in reasons] == [threshold]
+
+
+def test_an_open_payment_that_no_client_was_told_of_counts(profile: Profile) -> None:
+    figures = figures_of(profile, good_calls(), samples(), 900, looks(in_doubt_ms=1_200))
+    assert figures.in_doubt_age_ms == 1_200
+    assert worst("in_doubt_age_ms_max", figures) == 1_200
+
+
+NOT_ASKED = {"rail_p50_ms_max": "25", "outbox_age_ms_max": "1,500"}
+
+
+def test_what_was_not_asked_keeps_no_bound(profile: Profile) -> None:
+    reasons = judge(profile, figures_of(profile, good_calls(), samples(), looked=[]))
+    assert reasons == [f"{name}: nan, the bound is {bound}" for name, bound in NOT_ASKED.items()]
+
+
+def test_what_comes_and_goes_is_no_growth(profile: Profile) -> None:
+    files = [each._replace(descriptors=99) if each.at_ms == BEGUN_MS + 11_000 else each for each in samples()]
+    assert judge(profile, figures_of(profile, good_calls(), files)) == []
+    pool = [each._replace(descriptors=70) if each.at_ms > BEGUN_MS + 5_000 else each for each in samples()]
+    assert judge(profile, figures_of(profile, good_calls(), pool)) == [], "full by the middle, and then as it was"
 
 
 # CPU of the generator each second, what the audits found | verdict, first reason
@@ -127,9 +170,10 @@ def test_verdicts(profile: Profile, generator: int, problems: list[str], verdict
     assert (found, [*reasons, ""][0]) == (verdict, first)
 
 
-def test_a_run_without_a_payment_keeps_no_bound_on_latency(profile: Profile) -> None:
+def test_a_run_without_a_payment_keeps_no_bound_on_payments(profile: Profile) -> None:
     reasons = judge(profile, figures_of(profile, [], samples()))
-    assert {reason.partition(":")[0] for reason in reasons} == {"begun_percent_min", "p50_ms_max", "p99_ms_max"}
+    broken = {"begun_percent_min", "p50_ms_max", "p99_ms_max", "kept_bytes_per_payment_max"}
+    assert {reason.partition(":")[0] for reason in reasons} == broken
 
 
 def test_a_search_names_the_last_stage_that_held(tmp_path: Path) -> None:
@@ -168,14 +212,19 @@ def test_the_report_says_why(profile: Profile, tmp_path: Path) -> None:
     calls = spoilt(50, outcome="ABORTED <AC01>")
     figures = figures_of(profile, calls, samples())
     reasons = judge(profile, figures)
-    found = Findings(profile, BEGUN_MS, calls, samples(), figures, {"an audit": "clean"}, "failed", reasons)
+    found = Findings(profile, BEGUN_MS, calls, samples(), looks(), figures, {"an audit": "clean"}, "failed", reasons)
     about = manifest(profile, 7, {"plant": ""})
     write_report(tmp_path, found, about)
     page = (tmp_path / "report.html").read_text("utf-8")
     for picture in re.findall(r"<svg.*?</svg>", page):
         ElementTree.fromstring(picture)
     assert "error_per_mille_max: 10.00, the bound is 5" in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 8
+    assert "<tr><td>rail</td><td>100</td><td>6.00</td><td>6.00</td><td>7.96</td></tr>" in page, "each stage of the path"
+    assert "<tr><td>prepare</td><td>50</td><td>2.00</td><td>1.50</td><td>1.99</td></tr>" in page, (
+        "how many left together"
+    )
+    assert "7 calls shed for want of room" in page
     assert "ABORTED &lt;AC01&gt;" in page
     assert "<AC01>" not in page
     kept = json.loads((tmp_path / "manifest.json").read_text())
@@ -184,6 +233,8 @@ def test_the_report_says_why(profile: Profile, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "summary.json").read_text())["reasons"] == reasons
     assert (tmp_path / "calls.csv").read_text().splitlines()[1].startswith("SubmitPayment,100,1,10.0,")
     assert len((tmp_path / "seconds.csv").read_text().splitlines()) == 13
+    assert (tmp_path / "stages.csv").read_text().splitlines()[1] == "2.0,store,20,3.0,3.0,3.98"
+    assert "6.0,oldest in the outbox,0.0" in (tmp_path / "open.csv").read_text().splitlines()
 
 
 def test_noise_is_not_a_change() -> None:
@@ -217,7 +268,7 @@ def test_two_reports_are_compared(
     for name, response in (("a", 10), ("b", 30)):
         calls = [call(at_ms, response=response) for at_ms in range(0, 12_000, 100)]
         figures = figures_of(profile, calls, samples())
-        found = Findings(profile, BEGUN_MS, calls, samples(), figures, {}, "passed", [])
+        found = Findings(profile, BEGUN_MS, calls, samples(), looks(), figures, {}, "passed", [])
         (tmp_path / name).mkdir()
         write_report(tmp_path / name, found, manifest(profile, 7, {}))
     monkeypatch.setattr("sys.argv", ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
@@ -227,6 +278,9 @@ def test_two_reports_are_compared(
     assert ended.value.code == 1
     assert [line.split()[-1] for line in said.splitlines() if line.startswith("p50 ms")] == ["worse"]
     assert [line.split()[-1] for line in said.splitlines() if line.startswith("payments/s")] == ["same"]
+    assert [line.split()[-1] for line in said.splitlines() if line.startswith("rail ")] == ["same", "same"]
+    assert [line.split()[-2:] for line in said.splitlines() if line.startswith("prepare group")] == [["2.00", "2.00"]]
+    assert [line.split()[-2:] for line in said.splitlines() if line.startswith("calls shed")] == [["7.00", "7.00"]]
 
 
 def test_slices_cover_the_judged_part(profile: Profile) -> None:

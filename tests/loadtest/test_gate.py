@@ -6,16 +6,22 @@ One system for all: Kafka, store, rails, switch, relay, settler. The lost event 
 import json
 import random
 import re
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+from bayswitch.v1 import participant_pb2, participant_pb2_grpc
 
 from loadtest import gate
+from loadtest.arrivals import quantile
 from loadtest.gate import Gate
 from loadtest.profiles import load_profile
 from loadtest.report import Findings
 from loadtest.system import System, attached, started
+from switch.cli.sandbox import OPERATOR
 
 PROFILE = """
 mix = "everyday"
@@ -32,6 +38,8 @@ seconds = 5
 [thresholds]
 error_per_mille_max = 200
 p50_ms_max = 60000
+rail_p50_ms_max = 60000
+p99_ms_max = 60000
 """
 # What a machine that is busy with other tests may bring about: the switch says so, and nothing is lost.
 PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
@@ -60,6 +68,9 @@ def test_a_good_run_passes_and_leaves_its_report(system: System, tmp_path: Path)
     assert not [name for name in found.figures.failures if not name.startswith(PASSING)], found.figures.failures
     assert found.figures.payments > 0
     assert {"switch", "store", "relay", "settler", "kafka", "hkfps", "ecny"} <= found.figures.cpu_percent.keys()
+    assert found.figures.path.stages.keys() == {"parse", "route", "store", "rail", "commit"}
+    assert found.figures.path.stages["store"].values >= found.figures.path.stages["commit"].values > 0
+    assert found.figures.path.settler_lag >= 0, "the settler was asked, too"
     kinds = {each.kind for each in found.calls}
     assert kinds >= {"single", "check", "status", "quote"}
     names = {path.name for path in (tmp_path / "report").iterdir()}
@@ -76,12 +87,42 @@ def test_an_attached_switch_is_entered_only_when_asked(system: System) -> None:
 
 
 def test_a_slow_rail_fails_and_is_named(system: System, tmp_path: Path) -> None:
-    found = run(system, tmp_path, "slow-rail", p50_ms_max="40", mix='"red_packets"')
+    bounds = {"p50_ms_max": "40", "rail_p50_ms_max": "30"}
+    found = run(system, tmp_path, "slow-rail", **bounds, mix='"red_packets"')
     assert found.verdict == "failed"
+    assert [each.split()[1] for each in found.reasons if each.startswith("rail_p50_ms_max: ")] == ["hkfps"]
     assert any(reason.startswith("p50_ms_max: hk-hk.hkd ") for reason in found.reasons)
     assert system.sandbox is not None
     assert system.sandbox.control("hkfps", "faults")["faults"] == [], "what was planted is taken out again"
     assert "p50_ms_max: hk-hk.hkd " in (tmp_path / "report/report.html").read_text("utf-8")
+
+
+def test_a_stopped_switch_is_in_the_p99_and_a_closed_loop_would_not_see_it(system: System, tmp_path: Path) -> None:
+    """The same two seconds, seen twice: by arrivals that do not wait for each other, and by one caller that waits."""
+    over, waited_ms = threading.Event(), list[float]()
+
+    def call_again_and_again() -> None:
+        metadata = (("x-bayswitch-participant", OPERATOR),)
+        with grpc.insecure_channel(system.address) as channel:
+            stub = participant_pb2_grpc.ParticipantServiceStub(channel)
+            while not over.wait(0.005):
+                begun = time.perf_counter()
+                stub.GetPositions(participant_pb2.GetPositionsRequest(), metadata=metadata, timeout=60)
+                waited_ms.append(1000 * (time.perf_counter() - begun))
+
+    caller = threading.Thread(target=call_again_and_again)
+    caller.start()
+    try:
+        found = run(system, tmp_path, "stopped-switch", p99_ms_max="1500", seconds="6")
+    finally:
+        over.set()
+        caller.join()
+    stopped_ms = max(waited_ms)
+    assert stopped_ms > 1_900
+    assert quantile(sorted(waited_ms), 0.99) < stopped_ms / 2, "one slow call of hundreds"
+    assert found.figures.pay.p99 > stopped_ms * 0.75, "everybody who was due then"
+    assert found.verdict == "failed"
+    assert any(reason.startswith("p99_ms_max: ") for reason in found.reasons)
 
 
 def test_a_lost_event_fails_and_is_named(system: System, tmp_path: Path) -> None:

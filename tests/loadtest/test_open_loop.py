@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 import pytest
 from bayswitch.v1 import payment_pb2, payment_pb2_grpc
 
 from loadtest.child import LocustFailed, run_locust
 from loadtest.figures import measure
-from loadtest.profiles import load_profile
+from loadtest.profiles import Changes, load_profile
 from loadtest.users.record import read_answers, read_calls
+from tests.loadtest.support import serving
 
 RATE, SECONDS, STALL_SECONDS, STALLS_AFTER = 60, 6, 2.0, 100
 MIX = """
@@ -62,12 +62,9 @@ class Stalling(payment_pb2_grpc.PaymentServiceServicer):
 
 @pytest.fixture
 async def stalling() -> AsyncIterator[tuple[Stalling, str]]:
-    server, servicer = grpc.aio.server(), Stalling()
-    payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield servicer, f"127.0.0.1:{port}"
-    await server.stop(None)
+    servicer = Stalling()
+    async with serving(servicer) as address:
+        yield servicer, address
 
 
 async def test_a_stall_of_the_switch_is_in_the_reported_p99(stalling: tuple[Stalling, str], tmp_path: Path) -> None:
@@ -89,6 +86,36 @@ async def test_a_stall_of_the_switch_is_in_the_reported_p99(stalling: tuple[Stal
     assert {each.told for each in read_answers(tmp_path)} == {"COMMITTED"}
     assert (tmp_path / "locust.html").exists()
     assert len({each.part for each in samples}) == profile.processes + 1
+
+
+class Slow(payment_pb2_grpc.PaymentServiceServicer):
+    """Takes STALL_SECONDS for every payment but each third, which is paid at once."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.slow = 0
+
+    async def SubmitPayment(self, request: Any, context: Any) -> Any:
+        self.taken += 1
+        if self.taken % 3:
+            self.slow += 1
+            await asyncio.sleep(STALL_SECONDS)
+        paid = payment_pb2.Payment(uetr=request.uetr, state=payment_pb2.PAYMENT_STATE_COMMITTED)
+        return payment_pb2.SubmitPaymentResponse(payment=paid)
+
+
+async def test_who_waits_long_does_not_hide_that_others_are_answered(tmp_path: Path) -> None:
+    """Eighty calls are waited for at any time, more than any pool of threads begins with."""
+    (tmp_path / "mix.toml").write_text(MIX)
+    (tmp_path / "small.toml").write_text(PROFILE)
+    profile = load_profile(tmp_path / "small.toml", Changes(seconds=3, processes=1))
+    servicer = Slow()
+    async with serving(servicer) as address:
+        await asyncio.to_thread(run_locust, profile, address, tmp_path, 1, dict)
+    calls = read_calls(tmp_path)
+    waited = sum(1 for each in calls if each.response_ms > 1000 * STALL_SECONDS / 2)
+    assert len(calls) == servicer.taken > RATE
+    assert waited - servicer.slow <= len(calls) / 10, "a busy machine may keep a few more waiting"
 
 
 async def test_a_recording_is_played_as_it_was(stalling: tuple[Stalling, str], tmp_path: Path) -> None:

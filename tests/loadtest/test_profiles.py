@@ -12,7 +12,7 @@ import pytest
 
 from loadtest.arrivals import Arrival
 from loadtest.mixes import KINDS, MIXES, PEOPLE, load_mix, papers, participants, scenario_of
-from loadtest.profiles import load_profile
+from loadtest.profiles import Changes, load_profile
 from loadtest.shapes import shape_of
 from switch.cli.sandbox import load_scenario
 from switch.domain.document import DocumentType, parse_document
@@ -141,6 +141,26 @@ def test_a_replay_has_its_recording(tmp_path: Path) -> None:
     shape = shape_of({"kind": "replay", "file": "a.csv"}, tmp_path)
     assert shape.recording == (Arrival(0.1, "single"), Arrival(2.5, "quote"))
     assert (shape.seconds, shape.arrivals_between(0, 1), shape.arrivals_between(0, 3.5)) == (3.5, 1, 2)
+
+
+def test_a_run_may_be_shorter_than_its_profile(tmp_path: Path) -> None:
+    """Stages keep their rates and their order; what Locust's processes are told is what was asked for."""
+    text = 'mix = "everyday"\nwarmup_s = 5\n[shape]\nkind = "spike"\nrate = 2\npeak = 40\nbefore = 10\nduring = 30\nafter = 20\n'
+    (tmp_path / "small.toml").write_text(text)
+    whole, changes = load_profile(tmp_path / "small.toml"), Changes(seconds=6, processes=2)
+    short = load_profile(tmp_path / "small.toml", Changes.of(changes.environment()))
+    assert (whole.processes, short.processes) == (1, 2)
+    assert [short.shape.rate_at(at) for at in (0.9, 1.1, 3.9, 4.1, 6)] == [2, 40, 40, 2, None]
+    assert short.shape.arrivals_between(0, 6) * 10 == whole.shape.arrivals_between(0, 60)
+    assert short.sha256 != whole.sha256 == load_profile(tmp_path / "small.toml", Changes.of({})).sha256
+    with pytest.raises(ValueError, match="the warm-up alone takes 5 s"):
+        load_profile(tmp_path / "small.toml", Changes(seconds=5))
+
+
+def test_a_recording_ends_early(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("offset_ms,kind\n100,single\n2500,quote\n")
+    shape = shape_of({"kind": "replay", "file": "a.csv"}, tmp_path).lasting(2)
+    assert (shape.recording, shape.seconds, shape.arrivals_between(0, 9)) == ((Arrival(0.1, "single"),), 2, 1)
 
 
 # what a profile says | what is said of it

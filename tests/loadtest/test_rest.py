@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc.aio
+import grpc
 import pytest
 from bayswitch.v1 import payment_pb2, payment_pb2_grpc
 
 from loadtest.rest import resolve
+from tests.loadtest.support import serving
 
 COMMITTED, ABORTED, PREPARED, IN_DOUBT = (
     payment_pb2.PAYMENT_STATE_COMMITTED,
@@ -44,12 +45,9 @@ class Switch(payment_pb2_grpc.PaymentServiceServicer):
 
 @pytest.fixture
 async def switch() -> AsyncIterator[tuple[Switch, str]]:
-    server, servicer = grpc.aio.server(), Switch()
-    payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield servicer, f"127.0.0.1:{port}"
-    await server.stop(None)
+    servicer = Switch()
+    async with serving(servicer) as address:
+        yield servicer, address
 
 
 async def test_open_answers_are_asked_about_until_they_end(switch: tuple[Switch, str]) -> None:

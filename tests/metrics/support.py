@@ -73,7 +73,7 @@ async def running_switch(directory: Any, **settings: Any) -> AsyncIterator[Switc
 async def serving_metered(world: World, **options: Any) -> AsyncIterator[tuple[Api, PathMeter]]:
     """A demo server over the fakes whose calls are metered."""
     meter = PathMeter()
-    world.payments._meter = world.recovery._meter = meter
+    world.payments._path._meter = world.recovery._meter = meter
     given: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "demo_identity": True, "operators": ("OPERATOR",)}
     server = Server(parts_of(world)._replace(meter=meter), ServerOptions(**(given | options)))
     port = await server.start()

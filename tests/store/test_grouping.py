@@ -38,6 +38,18 @@ class Script:
         return [f"answer {item.argv[0]}" for item in items]
 
 
+class _Overloaded:
+    """Equal to every such refusal."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Refused) and other.reason.name == "OVERLOADED"
+
+    __hash__ = object.__hash__
+
+
+ANY_OVERLOADED = _Overloaded()
+
+
 def item(name: Any, size: int = 10) -> Item:
     return Item(("key",), (name,), size)
 
@@ -106,11 +118,42 @@ async def test_many_leave_beside_others_until_enough_are_out(lane: Lane, script:
 
 
 async def test_too_much_waiting_refuses_new_work_and_never_completions(lane: Lane, script: Script) -> None:
-    lane.waiting = STORE_QUEUE_ITEMS_MAX
+    out = asyncio.create_task(lane.call(Kind.PREPARE, item("first")))
+    await script.sent.wait()
+    many = [item(n) for n in range(STORE_QUEUE_ITEMS_MAX + GROUPS_IN_FLIGHT_PER_SHARD * GROUP_ITEMS_MAX)]
+    waiting = asyncio.create_task(lane.call_all(Kind.READ, many))
+    await turn()
+    assert lane.waiting >= STORE_QUEUE_ITEMS_MAX
     with pytest.raises(Refused, match="OVERLOADED"):
         await lane.call(Kind.PREPARE, item("new"))
+    assert await lane.call_all(Kind.PREPARE, [item("new"), item("newer")]) == [ANY_OVERLOADED] * 2
+    end = asyncio.create_task(lane.call(Kind.FINISH, item("end")))
+    await turn()
     script.gate.set()
-    assert await lane.call(Kind.FINISH, item("end")) == "answer end"
+    assert await end == "answer end"
+    assert await out == "answer first"
+    assert await waiting == [f"answer {n}" for n in range(len(many))]
+
+
+async def test_a_parcel_leaves_in_parts_and_each_item_has_its_answer(lane: Lane, script: Script) -> None:
+    script.gate.set()
+    sizes = [10] * (GROUP_ITEMS_MAX + 5) + [GROUP_BYTES_MAX, 10]
+    told, one = await asyncio.gather(
+        lane.call_all(Kind.PREPARE, [item(n, size) for n, size in enumerate(sizes)]), lane.call(Kind.PREPARE, item("x"))
+    )
+    assert told == [f"answer {n}" for n in range(len(sizes))]
+    assert one == "answer x"
+    # Parts of one caller leave in order; the last shares its group with another caller's item.
+    assert [len(group) for group in script.groups] == [GROUP_ITEMS_MAX, 5, 1, 2]
+    assert await lane.call_all(Kind.PREPARE, []) == []
+
+
+async def test_the_error_of_a_group_is_the_answer_to_each_of_its_items(lane: Lane, script: Script) -> None:
+    script.gate.set()
+    script.error = StoreUnavailable("gone")
+    told = await lane.call_all(Kind.FINISH, [item(n) for n in range(3)])
+    assert [str(error) for error in told] == ["gone"] * 3
+    assert len({id(error) for error in told}) == 3, "an error of its own for each"
 
 
 async def test_a_cancelled_caller_takes_nobody_with_it(lane: Lane, script: Script) -> None:

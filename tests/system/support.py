@@ -29,6 +29,7 @@ __all__ = [
     "committed",
     "on_a_port_to_keep",
     "payments_in",
+    "started",
     "step",
     "until",
 ]
@@ -135,6 +136,18 @@ def on_a_port_to_keep(sandbox: Sandbox) -> Sandbox:
     """A switch that is ended and started again needs its port meanwhile: below those the system hands out it stays free."""
     sandbox.keep_port(free_ports(1)[0])
     return sandbox
+
+
+@contextmanager
+def started(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Running, with participants and rates; at the end every part that still runs must end with 0."""
+    try:
+        on_a_port_to_keep(sandbox).start()
+        sandbox.enrol(load_scenario())
+        yield sandbox
+    finally:
+        ended = sandbox.stop()
+    assert not any(ended.values()), ended
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from deploy.local.standstill import pause
 from loadtest.provider import STEPS, Load
 from switch.cli.demo import request_of
 from switch.cli.processes import NotReady, start_part
-from switch.cli.sandbox import Sandbox, load_scenario
-from tests.system.support import SHORT_QUOTES, STATE, audited, on_a_port_to_keep, step
+from switch.cli.sandbox import Sandbox
+from tests.system.support import SHORT_QUOTES, STATE, audited, started, step
 from tests.waiting import eventually
 
 WORKERS = 2
@@ -41,14 +41,8 @@ _ALONE = ("grpc.use_local_subchannel_pool", 1)
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """The whole sandbox; its switch is a supervisor with workers, over the embedded store."""
     environment = {"BAYSWITCH_WORKERS": str(WORKERS), **SHORT_QUOTES}
-    running = Sandbox(tmp_path_factory.mktemp("workers"), environment, signing=False)
-    try:
-        on_a_port_to_keep(running).start()
-        running.enrol(load_scenario())
+    with started(Sandbox(tmp_path_factory.mktemp("workers"), environment, signing=False)) as running:
         yield running
-    finally:
-        ended = running.stop()
-    assert not any(ended.values()), ended
 
 
 def log_of(sandbox: Sandbox) -> str:
@@ -166,6 +160,18 @@ async def test_a_killed_worker_is_replaced_and_no_answer_is_lost(sandbox: Sandbo
     await replaced(sandbox, both)
     await ended(sandbox, load)
     assert log_of(sandbox).count("ended with -9") == 1 + WORKERS
+
+
+async def test_a_worker_that_hangs_is_replaced_and_one_that_answers_is_not(sandbox: Sandbox) -> None:
+    """The lead stands still under load: its calls hang until it is killed, and what it left open is ended."""
+    load, hanging, begun = paid_under_load(sandbox), lead(sandbox), len(log_of(sandbox))
+    await load.start()
+    await eventually(lambda: bool(load.answers), "payments run")
+    pause(hanging)
+    await replaced(sandbox, {hanging})
+    await ended(sandbox, load)
+    assert f"process {hanging}, does not answer and is killed" in log_of(sandbox)[begun:]
+    assert log_of(sandbox)[begun:].count("does not answer") == 1
 
 
 async def replaced(sandbox: Sandbox, gone: set[int]) -> None:

@@ -8,6 +8,7 @@ local BITS_FIRST, BITS_MORE, LEVEL_LAST, ENTRIES_MEAN = 10, 4, 3, 64
 
 local function retired_in(key)
   local count, retired = tonumber(redis.call('GET', key) or '0'), {}
+  retired.any = count > 0
 
   local function top()
     local level, room = 0, ENTRIES_MEAN * 2 ^ BITS_FIRST

@@ -1,15 +1,21 @@
 -- finish.lua  Move payments to COMMITTED, ABORTED or IN_DOUBT: state, position, limits, books and outbox together.
--- KEYS    holds overdue outbox books | payment agent changes limits*
--- ARGV    items | uetr state time_ms step charges entries (owner amount_minor)*
--- RETURN  per item: {P} moved from PREPARED | {D record} moved from IN_DOUBT | {= record} was there or is final
+-- KEYS    holds overdue outbox books payment agent changes limits
+-- ARGV    items group
+-- RETURN  per item: 1 moved from PREPARED | {D record} moved from IN_DOUBT | {= record} was there or is final
 --         | {E text} this item is poisoned, nothing of it was done
+-- The group is its items, packed, one behind the other, each an array of the fields named below, in their order, and of
+-- (owner amount_minor)* from `entry` on, when it is committed. What KEYS has from `payment` on are kinds: keys of items
+-- are named after them (keys.py), so they are in their slot. `periods` are those of the charges, in the order in which
+-- they were reserved, nil when there are none.
 -- What is released is what prepare wrote into `holds`; the caller's first entry, the debtor's, must agree with it.
--- What no later item of the group reads back is written once, for all, at the end.
+-- Everything is read before anything is written, and written at the end, for all items at once.
+local UETR, STATE, TIME, STEP, PARTICIPANT, PERIODS, ENTRY = 2, 3, 4, 5, 6, 7, 8
 local HOLDS, OVERDUE, OUTBOX, BOOKS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local MOVES = { P = 'CAD', D = 'CA', C = '', A = '' }
 local EXACT_MAX = 9007199254740991 -- limits.SCRIPT_INTEGER_MAX: a sum beyond it loses units
-local call = redis.call
-local agents, books, ended = {}, {}, {}
+local call, none = redis.call, {}
+local agents, limits, books, full_books, times = {}, {}, {}, {}, {}
+local kept, sets, outbox, ended, moves, ends = {}, {}, {}, {}, 0, 0
 
 -- A shard key of another type must fail before anything is written.
 call('HLEN', HOLDS)
@@ -21,101 +27,148 @@ local function refuse(text)
   error({ err = 'FAULT ' .. text })
 end
 
-local function agent_of(key)
-  local agent = agents[key]
+local function agent_of(name)
+  local agent = agents[name]
   if not agent then
-    agent = { finals = 0, fields = {}, sequence = tonumber(call('HGET', key, 'seq') or '0') }
-    agents[key] = agent
+    local key, changes = KEYS[6] .. ':' .. name, KEYS[7] .. ':' .. name
+    call('XLEN', changes)
+    local sequence = tonumber(call('HGET', key, 'seq') or '0')
+    agent = { key = key, changes = changes, sequence = sequence, finals = 0, letters = {}, words = {}, moves = 0 }
+    agent.rows = {}
+    agents[name] = agent
   end
   return agent
 end
 
-local function reserved_of(k, a, charges)
-  local packed = call('HGET', HOLDS, ARGV[a])
-  if not packed then refuse('a payment that runs has no hold') end
-  local reserved = cmsgpack.unpack(packed)
-  if #reserved[3] ~= charges then refuse('the charges are not those that were reserved') end
-  if tonumber(ARGV[a + 5]) > 0 then
-    local owner = string.match(KEYS[k + 1], '[^:]+$') .. '|' .. reserved[1]
-    if ARGV[a + 6] ~= owner or tonumber(ARGV[a + 7]) ~= reserved[2] then
-      refuse('the entries are not those of the hold')
-    end
+-- What an agent's payments of one asset move.
+local function row_of(agent, name, asset)
+  local row = agent.rows[asset]
+  if not row then
+    row = { owner = name .. '|' .. asset, held = 0, spent = 0 }
+    agent.rows[asset] = row
   end
-  return reserved
+  return row
+end
+
+-- Amount and charges of a hold, and its row of the agent.
+local function reserved_of(item, packed, agent)
+  if not packed then refuse('a payment that runs has no hold') end
+  local _, asset, amount, charges = cmsgpack.unpack_limit(packed, 3, 1)
+  if #charges ~= #(item[PERIODS] or none) then refuse('the charges are not those that were reserved') end
+  local row = row_of(agent, item[PARTICIPANT], asset)
+  if item[ENTRY] and (item[ENTRY] ~= row.owner or item[ENTRY + 1] ~= amount) then
+    refuse('the entries are not those of the hold')
+  end
+  return amount, charges, row
 end
 
 -- Counters of limits that still count: one whose period is over is forgotten, and giving back would make room.
-local function counted(k, reserved)
+local function counted(item, charges)
   local there = {}
-  for i, charge in ipairs(reserved[3]) do
-    there[i] = call('HEXISTS', KEYS[k + 2 + i], charge[1]) == 1
+  for i, charge in ipairs(charges) do
+    local key = KEYS[8] .. ':' .. item[PERIODS][i]
+    if call('HEXISTS', key, charge[1]) == 1 then there[#there + 1] = { key, charge[1], charge[2] } end
   end
   return there
 end
 
-local function add(sums, field, amount)
-  sums[field] = (sums[field] or 0) + amount
+local function text_of(time_ms)
+  times[time_ms] = times[time_ms] or string.format('%.0f', time_ms)
+  return times[time_ms]
 end
 
-local function book(a)
-  for i = 1, tonumber(ARGV[a + 5]) do
-    local owner, amount = ARGV[a + 4 + 2 * i], tonumber(ARGV[a + 5 + 2 * i])
-    if math.abs((books[owner] or 0) + amount) > EXACT_MAX then
-      call('HINCRBY', BOOKS, owner, books[owner])
-      books[owner] = 0
+local function book(item)
+  local at, owner = ENTRY, item[ENTRY]
+  while owner do
+    local sum = (books[owner] or 0) + item[at + 1]
+    if sum > EXACT_MAX or sum < -EXACT_MAX then
+      full_books[#full_books + 1] = { owner, books[owner] }
+      sum = item[at + 1]
     end
-    add(books, owner, amount)
+    books[owner], at = sum, at + 2
+    owner = item[at]
   end
 end
 
-local function settle(k, a, agent, reserved, there)
-  local asset, amount = reserved[1], reserved[2]
-  add(agent.fields, 'held:' .. asset, -amount)
-  if ARGV[a + 1] == 'C' then
-    add(agent.fields, 'spent:' .. asset, amount)
-    book(a)
+local function settle(item, agent, amount, row, there)
+  row.held = row.held - amount
+  if item[STATE] == 'C' then
+    row.spent = row.spent + amount
+    book(item)
   else
-    for i, charge in ipairs(reserved[3]) do
-      if there[i] then call('HINCRBY', KEYS[k + 2 + i], charge[1], -charge[2]) end
+    for _, charge in ipairs(there) do
+      local counters = limits[charge[1]] or {}
+      limits[charge[1]], counters[charge[2]] = counters, (counters[charge[2]] or 0) - charge[3]
     end
   end
-  agent.finals = agent.finals + 1
-  call('XADD', OUTBOX, '*', 'q', agent.sequence + agent.finals, 'u', ARGV[a])
-  ended[#ended + 1] = ARGV[a]
+  agent.finals, ends = agent.finals + 1, ends + 1
+  outbox[ends], ended[ends] = agent.sequence + agent.finals, item[UETR]
 end
 
-local function finish_one(k, a, charges)
-  local payment, state = KEYS[k], ARGV[a + 1]
-  local before = call('GETRANGE', payment, -1, -1)
-  if before == '' then refuse('no such payment') end
-  if before == state or MOVES[before] == '' then return { '=', call('GET', payment) } end
+local function finish_one(item, payment, record, packed)
+  local state, before = item[STATE], record and string.sub(record, -1)
+  if not before then refuse('no such payment') end
+  if before == state or MOVES[before] == '' then return { '=', record } end
   if not string.find(MOVES[before], state, 1, true) then refuse('no such move') end
-  local reserved, agent = reserved_of(k, a, charges), agent_of(KEYS[k + 1])
-  local there = counted(k, reserved)
-  call('XADD', KEYS[k + 2], '*', state, ARGV[a] .. ' ' .. ARGV[a + 2])
-  call('APPEND', payment, ARGV[a + 3])
-  if state ~= 'D' then settle(k, a, agent, reserved, there) end
-  if before == 'P' then return { 'P' } end
-  return { before, call('GET', payment) }
+  local agent = agent_of(item[PARTICIPANT])
+  local amount, charges, row = reserved_of(item, packed, agent)
+  local there, n, m = state == 'A' and counted(item, charges) or none, 2 * moves, agent.moves
+  record = record .. item[STEP]
+  sets[n + 1], sets[n + 2], kept[payment] = payment, record, record
+  agent.letters[m + 1], agent.words[2 * m + 1], agent.words[2 * m + 2] = state, item[UETR], text_of(item[TIME])
+  agent.moves, moves = m + 1, moves + 1
+  if state ~= 'D' then settle(item, agent, amount, row, there) end
+  if before == 'P' then return 1 end
+  return { before, record }
 end
 
-local answers, k, a = {}, 5, 2
-for item = 1, tonumber(ARGV[1]) do
-  local charges, entries = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
-  local done, answer = pcall(finish_one, k, a, charges)
+-- How many fields the array has that begins at a place, and how long its head is.
+local function head(at)
+  local first, high, low = string.byte(ARGV[2], at + 1, at + 3)
+  if first < 160 then return first - 144, 1 end
+  return high * 256 + low, 3
+end
+
+local items, names, uetrs, at = {}, {}, {}, 0
+for i = 1, tonumber(ARGV[1]) do
+  local fields, length = head(at)
+  local item = { cmsgpack.unpack_limit(ARGV[2], fields, at + length) }
+  at, items[i], uetrs[i], names[i] = item[1], item, item[UETR], KEYS[5] .. ':' .. item[UETR]
+end
+local records, held, answers = call('MGET', unpack(names)), call('HMGET', HOLDS, unpack(uetrs)), {}
+for i, item in ipairs(items) do
+  local done, answer = pcall(finish_one, item, names[i], kept[names[i]] or records[i], held[i])
   if not done then
     answer = { 'E', type(answer) == 'table' and answer.err or tostring(answer) }
   end
-  answers[item] = answer
-  k, a = k + 3 + charges, a + 6 + 2 * entries
+  answers[i] = answer
 end
-if #ended > 0 then
+
+if moves > 0 then call('MSET', unpack(sets)) end
+for _, agent in pairs(agents) do
+  if agent.moves > 0 then
+    call('XADD', agent.changes, '*', table.concat(agent.letters), table.concat(agent.words, ' '))
+  end
+end
+for n, sequence in ipairs(outbox) do
+  call('XADD', OUTBOX, '*', 'q', sequence, 'u', ended[n])
+end
+if ends > 0 then
   call('HDEL', HOLDS, unpack(ended))
   call('ZREM', OVERDUE, unpack(ended))
 end
-for key, agent in pairs(agents) do
-  if agent.finals > 0 then call('HINCRBY', key, 'seq', agent.finals) end
-  for field, amount in pairs(agent.fields) do call('HINCRBY', key, field, amount) end
+for _, agent in pairs(agents) do
+  if agent.finals > 0 then call('HINCRBY', agent.key, 'seq', agent.finals) end
+  for asset, row in pairs(agent.rows) do
+    if row.held ~= 0 then call('HINCRBY', agent.key, 'held:' .. asset, row.held) end
+    if row.spent ~= 0 then call('HINCRBY', agent.key, 'spent:' .. asset, row.spent) end
+  end
+end
+for key, counters in pairs(limits) do
+  for counter, amount in pairs(counters) do call('HINCRBY', key, counter, amount) end
+end
+for _, full in ipairs(full_books) do
+  call('HINCRBY', BOOKS, full[1], full[2])
 end
 for owner, amount in pairs(books) do
   call('HINCRBY', BOOKS, owner, amount)

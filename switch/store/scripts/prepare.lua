@@ -1,34 +1,60 @@
 -- prepare.lua  Claim a request and its UETR, use its quote, reserve limits and cap; or do none of it. Many at once.
 -- USES    _retired
--- KEYS    holds overdue outbox retired | request payment agent changes quote limits*
--- ARGV    items | uetr attempt asset amount_minor prepared_time_ms overdue_time_ms record step reserved terms request_digest uetr_digest charges (counter amount_minor max_minor expiry_time_ms limit_id resets)*
--- RETURN  per item: {F} prepared | {K record} refused and kept | {S record} this very attempt, done before
+-- KEYS    holds overdue outbox retired request payment agent changes quote limits
+-- ARGV    items group
+-- RETURN  per item: 1 prepared | {K record} refused and kept | {S record} this very attempt, done before
 --         | {R record} the request began before | {O uetr} it began before with this other UETR
 --         | {A uetr_bytes} it began before with this UETR and left the store: the archive has it
 --         | {N reason} refused, no trace | {E text} this item is poisoned, nothing of it was done
--- Checks stand in the order of errors.REASONS; all of an item's checks come before its first write.
+-- The group is its items, packed, one behind the other, each an array of FIELDS: those named below, in their order.
+-- What KEYS has from `request` on are kinds: keys of items are named after them (keys.py), so they are in their slot.
+-- `record` begins as it does when all goes well. `digests` are the request's and the UETR's. `quote` and its `terms` are
+-- nil without one, `charges` nil without limits; each is (limit_id counter period expiry_time_ms amount_minor max_minor
+-- resets).
+-- Checks stand in the order of errors.REASONS; all of an item's checks come before anything of it is noted.
 -- A quote's expiry is compared with the server's clock: the one clock all workers share.
--- What no later item of the group reads back is written once, for all, at the end; figures of agents are kept meanwhile.
+-- Everything is read before anything is written, and written at the end, for all items at once; what a later item must
+-- find of an earlier one is in the tables here.
+local UETR, ATTEMPT, TIME, OVERDUE_TIME, PARTICIPANT, REQUEST, ASSET, AMOUNT = 2, 3, 4, 5, 6, 7, 8, 9
+local RECORD, RESERVED, DIGESTS, QUOTE, TERMS, CHARGES = 10, 11, 12, 13, 14, 15
+local FIELDS = 14 -- the head of an array of up to 15 is one byte, which is passed over; what is read comes from 2 on
 local HOLDS, OVERDUE, OUTBOX = KEYS[1], KEYS[2], KEYS[3]
 local call, whole = redis.call, '%.0f'
-local agents, holds, overdue, retired = {}, {}, {}, retired_in(KEYS[4])
+local retired, agents, periods, times, refused = retired_in(KEYS[4]), {}, {}, {}, {}
+local kept, quotes, sets, holds, overdue, keeps, reserves = {}, {}, {}, {}, {}, 0, 0
 
 -- A shard key of another type must fail before anything is written.
 call('HLEN', HOLDS)
 call('ZCARD', OVERDUE)
 call('XLEN', OUTBOX)
 
--- An agent's state and figures of one asset: cap, used before this group, reserved by it.
-local function agent_of(key, asset)
-  local id = asset .. key
-  local agent = agents[id]
+-- What all items of one agent share: its changes, and its state and figures by asset: cap, used before, reserved here.
+local function agent_of(item)
+  local name, asset = item[PARTICIPANT], item[ASSET]
+  local agent = agents[name]
   if not agent then
-    local row = call('HMGET', key, 'state', 'cap:' .. asset, 'held:' .. asset, 'spent:' .. asset)
-    local used = tonumber(row[3] or '0') + tonumber(row[4] or '0')
-    agent = { key = key, asset = asset, state = row[1], cap = tonumber(row[2] or '0'), used = used, more = 0 }
-    agents[id] = agent
+    agent = { key = KEYS[7] .. ':' .. name, changes = KEYS[8] .. ':' .. name, rows = {} }
+    agent.letters, agent.words, agent.moves = {}, {}, 0
+    call('XLEN', agent.changes)
+    agents[name] = agent
   end
-  return agent
+  local row = agent.rows[asset]
+  if not row then
+    local has = call('HMGET', agent.key, 'state', 'cap:' .. asset, 'held:' .. asset, 'spent:' .. asset)
+    local used = tonumber(has[3] or '0') + tonumber(has[4] or '0')
+    row = { state = has[1], cap = tonumber(has[2] or '0'), used = used, more = 0 }
+    agent.rows[asset] = row
+  end
+  return agent, row
+end
+
+local function text_of(time_ms)
+  local text = times[time_ms]
+  if not text then
+    text = string.format(whole, time_ms)
+    times[time_ms] = text
+  end
+  return text
 end
 
 local now
@@ -46,100 +72,169 @@ local function quote_fault(key, terms)
   if not quote[1] then return 'QUOTE_UNKNOWN', false end
   if quote[1] ~= terms then return 'QUOTE_MISMATCH', false end
   if quote[4] or server_time_ms() >= tonumber(quote[2]) then return 'QUOTE_EXPIRED', true end
-  if quote[3] then return 'QUOTE_USED', true end
+  if quote[3] or quotes[key] then return 'QUOTE_USED', true end
+end
+
+-- The counters of one period that the group has charges on.
+local function period_of(charge)
+  local key, counter = KEYS[10] .. ':' .. charge[3], charge[2]
+  local period = periods[key]
+  if not period then
+    period = { counters = {}, used = {}, more = {} }
+    periods[key] = period
+  end
+  if not period.used[counter] then
+    period.used[counter] = 0
+    period.counters[#period.counters + 1] = counter
+  end
+  return period
 end
 
 -- Reason and figures of the first limit that has not enough left.
-local function limit_fault(k, a, charges)
-  for i = 1, charges do
-    local at = a + 13 + 6 * (i - 1)
-    local used = tonumber(call('HGET', KEYS[k + 5 + i - 1], ARGV[at]) or '0')
-    local max = tonumber(ARGV[at + 2])
-    if tonumber(ARGV[at + 1]) > max - used then
-      local period = string.match(KEYS[k + 5 + i - 1], '([dy])%d+$')
-      return period == 'y' and 'YEAR_LIMIT' or 'DAY_LIMIT', {
-        { 'limit_id', ARGV[at + 4] }, { 'limit_minor', ARGV[at + 2] }, { 'used_minor', string.format(whole, used) },
-        { 'left_minor', string.format(whole, math.max(0, max - used)) }, { 'resets', ARGV[at + 5] },
+local function limit_fault(charges)
+  for _, charge in ipairs(charges) do
+    local period, max = charge.period, charge[6]
+    if period.fault then error(period.fault) end
+    local used = period.used[charge[2]]
+    if charge[5] > max - used then
+      return string.sub(charge[3], 1, 1) == 'y' and 'YEAR_LIMIT' or 'DAY_LIMIT', {
+        { 'limit_id', charge[1] }, { 'limit_minor', string.format(whole, max) },
+        { 'used_minor', string.format(whole, used) },
+        { 'left_minor', string.format(whole, math.max(0, max - used)) }, { 'resets', charge[7] },
       }
     end
   end
 end
 
-local function cap_fault(agent, amount)
-  local used = agent.used + agent.more
-  if amount > agent.cap - used then
+local function cap_fault(row, item)
+  local used = row.used + row.more
+  if item[AMOUNT] > row.cap - used then
     return 'NET_DEBIT_CAP_EXCEEDED', {
-      { 'asset', agent.asset }, { 'limit_minor', string.format(whole, agent.cap) },
-      { 'used_minor', string.format(whole, used) }, { 'left_minor', string.format(whole, math.max(0, agent.cap - used)) },
+      { 'asset', item[ASSET] }, { 'limit_minor', string.format(whole, row.cap) },
+      { 'used_minor', string.format(whole, used) }, { 'left_minor', string.format(whole, math.max(0, row.cap - used)) },
     }
   end
 end
 
-local function keep_refusal(k, a, reason, figures)
-  local uetr, time_ms = ARGV[a], ARGV[a + 4]
-  local record = ARGV[a + 6] .. cmsgpack.pack({ tonumber(time_ms), reason, '', '', figures or {}, 'A' })
-  call('XADD', KEYS[k + 3], '*', 'R', uetr .. ' ' .. time_ms)
-  call('MSET', KEYS[k], uetr .. ' ' .. ARGV[a + 1], KEYS[k + 1], record)
-  call('XADD', OUTBOX, '*', 'q', call('HINCRBY', KEYS[k + 2], 'seq', 1), 'u', uetr)
-  return { 'K', record }
+local function keep(item, request, payment, record, agent, letter)
+  local uetr, n, m = item[UETR], 4 * keeps, agent.moves
+  local claim = uetr .. ' ' .. item[ATTEMPT]
+  sets[n + 1], sets[n + 2], sets[n + 3], sets[n + 4] = request, claim, payment, record
+  kept[request], kept[payment], keeps = claim, record, keeps + 1
+  agent.letters[m + 1], agent.words[2 * m + 1], agent.words[2 * m + 2] = letter, uetr, text_of(item[TIME])
+  agent.moves = m + 1
 end
 
-local function reserve(k, a, charges, agent)
-  local uetr = ARGV[a]
-  call('XADD', KEYS[k + 3], '*', 'P', uetr .. ' ' .. ARGV[a + 4])
-  call('MSET', KEYS[k], uetr .. ' ' .. ARGV[a + 1], KEYS[k + 1], ARGV[a + 6] .. ARGV[a + 7])
-  if ARGV[a + 9] ~= '' then call('HSET', KEYS[k + 4], 'uetr', uetr) end
-  for i = 1, charges do
-    local at, key = a + 13 + 6 * (i - 1), KEYS[k + 5 + i - 1]
-    call('HINCRBY', key, ARGV[at], ARGV[at + 1])
-    call('PEXPIREAT', key, ARGV[at + 3])
-  end
-  agent.more = agent.more + tonumber(ARGV[a + 3])
-  holds[#holds + 1], holds[#holds + 2] = uetr, ARGV[a + 8]
-  overdue[#overdue + 1], overdue[#overdue + 2] = ARGV[a + 5], uetr
-  return { 'F' }
+-- A record of a payment that is refused: its first step goes, and another comes.
+local function refused_record(item, reason, figures)
+  local time_ms = item[TIME]
+  local prepared = cmsgpack.pack({ time_ms, '', '', '', {}, 'P' })
+  return string.sub(item[RECORD], 1, -1 - #prepared) .. cmsgpack.pack({ time_ms, reason, '', '', figures or {}, 'A' })
 end
 
-local function prepare_one(k, a, charges)
-  local was = call('MGET', KEYS[k], KEYS[k + 1])
-  if was[1] then
-    local uetr = string.sub(was[1], 1, 36)
-    if uetr ~= ARGV[a] then return { 'O', uetr } end
-    return { string.sub(was[1], 38) == ARGV[a + 1] and 'S' or 'R', was[2] }
+local function reserve(item, agent, row)
+  local n, uetr = 2 * reserves, item[UETR]
+  row.more = row.more + item[AMOUNT]
+  holds[n + 1], holds[n + 2] = uetr, item[RESERVED]
+  overdue[n + 1], overdue[n + 2] = item[OVERDUE_TIME], uetr
+  reserves = reserves + 1
+  if item[QUOTE] then quotes[item[QUOTE]] = uetr end
+  if not item[CHARGES] then return end
+  for _, charge in ipairs(item[CHARGES]) do
+    local period, counter = charge.period, charge[2]
+    period.used[counter], period.more[counter] = period.used[counter] + charge[5], true
+    period.expiry = charge[4]
   end
-  local left = retired.find(ARGV[a + 10])
-  if left then return { 'A', left } end
-  if was[2] or retired.find(ARGV[a + 11]) then return { 'N', 'UETR_REUSED' } end
-  local agent = agent_of(KEYS[k + 2], ARGV[a + 2])
-  if not agent.state then return { 'N', 'PARTICIPANT_UNKNOWN' } end
-  if agent.state ~= 'A' then return { 'N', 'PARTICIPANT_SUSPENDED' } end
+end
+
+local function prepare_one(item, request, payment, began, record)
+  if began then
+    local uetr = string.sub(began, 1, 36)
+    if uetr ~= item[UETR] then return { 'O', uetr } end
+    return { string.sub(began, 38) == item[ATTEMPT] and 'S' or 'R', record }
+  end
+  if retired.any then
+    local left = retired.find(string.sub(item[DIGESTS], 1, 12))
+    if left then return { 'A', left } end
+    record = record or retired.find(string.sub(item[DIGESTS], 13))
+  end
+  if record then return { 'N', 'UETR_REUSED' } end
+  local agent, row = agent_of(item)
+  if not row.state then return { 'N', 'PARTICIPANT_UNKNOWN' } end
+  if row.state ~= 'A' then return { 'N', 'PARTICIPANT_SUSPENDED' } end
   local reason, figures
-  if ARGV[a + 9] ~= '' then
-    local kept
-    reason, kept = quote_fault(KEYS[k + 4], ARGV[a + 9])
-    if reason and not kept then return { 'N', reason } end
+  if item[QUOTE] then
+    local stays
+    reason, stays = quote_fault(item[QUOTE], item[TERMS])
+    if reason and not stays then return { 'N', reason } end
   end
-  if not reason then reason, figures = limit_fault(k, a, charges) end
-  if not reason then reason, figures = cap_fault(agent, tonumber(ARGV[a + 3])) end
-  if reason then return keep_refusal(k, a, reason, figures) end
-  return reserve(k, a, charges, agent)
+  if not reason and item[CHARGES] then reason, figures = limit_fault(item[CHARGES]) end
+  if not reason then reason, figures = cap_fault(row, item) end
+  if reason then
+    record = refused_record(item, reason, figures)
+    keep(item, request, payment, record, agent, 'R')
+    refused[#refused + 1] = { agent.key, item[UETR] }
+    return { 'K', record }
+  end
+  keep(item, request, payment, item[RECORD], agent, 'P')
+  reserve(item, agent, row)
+  return 1
 end
 
-local answers, k, a = {}, 5, 2
-for item = 1, tonumber(ARGV[1]) do
-  local charges = tonumber(ARGV[a + 12])
-  local done, answer = pcall(prepare_one, k, a, charges)
+local items, names, at = {}, {}, 0
+for i = 1, tonumber(ARGV[1]) do
+  local item = { cmsgpack.unpack_limit(ARGV[2], FIELDS, at + 1) }
+  at = item[1]
+  names[2 * i - 1] = KEYS[5] .. ':' .. item[PARTICIPANT] .. ':' .. item[REQUEST]
+  names[2 * i] = KEYS[6] .. ':' .. item[UETR]
+  if item[QUOTE] then item[QUOTE] = KEYS[9] .. ':' .. item[PARTICIPANT] .. ':' .. item[QUOTE] end
+  for _, charge in ipairs(item[CHARGES] or {}) do charge.period = period_of(charge) end
+  items[i] = item
+end
+for key, period in pairs(periods) do
+  local used = redis.pcall('HMGET', key, unpack(period.counters))
+  period.fault = used.err and used
+  for n, counter in ipairs(period.counters) do period.used[counter] = tonumber(used[n] or '0') end
+end
+local found, answers = call('MGET', unpack(names)), {}
+for i, item in ipairs(items) do
+  local request, payment = names[2 * i - 1], names[2 * i]
+  local began, record = kept[request] or found[2 * i - 1], kept[payment] or found[2 * i]
+  local done, answer = pcall(prepare_one, item, request, payment, began, record)
   if not done then
     answer = { 'E', type(answer) == 'table' and answer.err or tostring(answer) }
   end
-  answers[item] = answer
-  k, a = k + 5 + charges, a + 13 + 6 * charges
+  answers[i] = answer
 end
-if #holds > 0 then
+
+if keeps > 0 then call('MSET', unpack(sets)) end
+if reserves > 0 then
   call('HSET', HOLDS, unpack(holds))
   call('ZADD', OVERDUE, unpack(overdue))
 end
+for key, uetr in pairs(quotes) do
+  call('HSET', key, 'uetr', uetr)
+end
+for key, period in pairs(periods) do
+  local counters = {}
+  for counter in pairs(period.more) do
+    local n = #counters
+    counters[n + 1], counters[n + 2] = counter, period.used[counter]
+  end
+  if #counters > 0 then
+    call('HSET', key, unpack(counters))
+    call('PEXPIREAT', key, period.expiry)
+  end
+end
 for _, agent in pairs(agents) do
-  if agent.more > 0 then call('HINCRBY', agent.key, 'held:' .. agent.asset, agent.more) end
+  if agent.moves > 0 then
+    call('XADD', agent.changes, '*', table.concat(agent.letters), table.concat(agent.words, ' '))
+  end
+  for asset, row in pairs(agent.rows) do
+    if row.more > 0 then call('HINCRBY', agent.key, 'held:' .. asset, row.more) end
+  end
+end
+for _, one in ipairs(refused) do
+  call('XADD', OUTBOX, '*', 'q', call('HINCRBY', one[1], 'seq', 1), 'u', one[2])
 end
 return answers

@@ -181,6 +181,22 @@ def test_a_changed_byte_is_read_or_refused(place: int, byte: int) -> None:
         codec.read(codec.split(payload[:place] + bytes([byte]) + payload[place + 1 :]), OFF)
 
 
+@settings(deadline=None, max_examples=300)
+@given(place=st.integers(0, len(on_link(SAMPLES["dcep.226 paid"])) - 1), byte=st.integers(0, 255))
+def test_an_answer_is_judged_as_strictly_as_it_is_read(place: int, byte: int) -> None:
+    paid = on_link(SAMPLES["dcep.226 paid"])
+    payload = paid[:place] + bytes([byte]) + paid[place + 1 :]
+    try:
+        expected: Any = codec.outcome_of(codec.read(codec.split(payload), OFF), REQUEST)
+    except CodecError as refused:
+        expected = refused.path, refused.rule
+    try:
+        found: Any = codec.verdict_of(payload, REQUEST, OFF)
+    except CodecError as refused:
+        found = refused.path, refused.rule
+    assert found == expected
+
+
 # --- what an answer means --------------------------------------------------------------------------------------------
 MEANINGS = """
 # answer               status  code   outcome   reason
@@ -205,7 +221,9 @@ def test_meanings(row: list[str]) -> None:
     message: Message = sample._replace(status=status, reject_code=code or None)
     verdict = codec.outcome_of(message, REQUEST)
     assert (verdict.outcome.name, verdict.reason) == (outcome, reason)
-    assert codec.is_interim(codec.split(on_link(message))) is (verdict.outcome is Outcome.WORKING)
+    payload = on_link(message)
+    assert codec.verdict_of(payload, REQUEST, OFF) == verdict
+    assert codec.correlate(payload) == (None if verdict.outcome is Outcome.WORKING else REQUEST.msg_id)
     asked = REPORTED._replace(status=status, reject_code=code or None)
     assert codec.outcome_of(asked, QUERY) == verdict
 
@@ -213,7 +231,11 @@ def test_meanings(row: list[str]) -> None:
 def test_faults_and_acknowledgements() -> None:
     assert codec.outcome_of(DISCARDED, REQUEST).reason == "RAIL_SIGNATURE"
     assert codec.outcome_of(DISCARDED._replace(code=rules.FAULT_FORMAT), REQUEST).reason == "RAIL_FORMAT"
-    assert codec.is_interim(codec.split(on_link(SAMPLES["dcep.902"])))
+    assert codec.correlate(on_link(SAMPLES["dcep.902"])) is None
+    assert codec.correlate(on_link(DISCARDED)) == REQUEST.msg_id
+    assert codec.correlate(on_link(REPORTED._replace(status="PR02"))) == QUERY.msg_id  # it answers the question
+    with pytest.raises(CodecError):
+        codec.correlate(b"{H:04")
     assert codec.outcome_of(SAMPLES["dcep.412 never seen"], QUERY).outcome is Outcome.NEVER_SEEN
 
 

@@ -242,6 +242,24 @@ async def test_the_centre_discards_ids_that_are_none(tmp_path: Path) -> None:
         assert not simulator.books.payments
 
 
+async def test_many_leave_together_and_each_has_its_own_end(tmp_path: Path) -> None:
+    async with rail_pair(tmp_path, signing=False) as (client, simulator):
+        good, closed, again = make_hold("WL02", 100), make_hold("closed", 100), make_hold("WL02", 200)
+        unfit = make_hold("WL02", 1, debtor_name="X" * 61)
+        dollars = good._replace(instruction=good.instruction._replace(credit=Money(Asset.HKD, 100)))
+        holds = [good, unfit, closed, dollars, again]
+        ends = {place: end async for wave in client.prepare_all(holds, BUDGET_MS) for place, end in wave}
+        assert sorted(ends) == [0, 1, 2, 3, 4]
+        assert [ends[place] for place in (0, 4)] == [await client.prepare(hold, BUDGET_MS) for hold in (good, again)]
+        reasons = [end.reason.name for end in (ends[1], ends[2], ends[3]) if isinstance(end, RailRejected)]
+        assert reasons == ["RAIL_FORMAT", "CREDITOR_ACCOUNT_CLOSED", "CURRENCY_NOT_ACCEPTED"]
+        assert [line.amount_minor for line in simulator.books.lines] == [100, 200]
+        simulator.faults.set(FaultRule(Fault.parse("silent"), count=1))
+        waves = [wave async for wave in client.prepare_all([make_hold("WL02", 300)], 100)]
+        assert [(place, type(end)) for wave in waves for place, end in wave] == [(0, RailSilent)]
+        assert not [wave async for wave in client.prepare_all([], BUDGET_MS)]
+
+
 async def test_another_asset_is_not_sent(tmp_path: Path) -> None:
     async with rail_pair(tmp_path, signing=False) as (client, simulator):
         hold = make_hold()

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
 from adapters.kit.faults import Fault, FaultRule, FaultTable, Operation
-from adapters.kit.link import Link
+from adapters.kit.link import Answer, Link
 from adapters.kit.mock_server import MockServer, Reply
 from adapters.kit.promises import until
 from adapters.wire import frame
@@ -245,3 +245,67 @@ async def test_a_stream_that_cannot_be_deframed_is_cut() -> None:
         with pytest.raises(RailSilent):
             await waiting
         await _until(lambda: link.up == 1)
+
+
+# --- many at once ----------------------------------------------------------------------------------------------------
+def _asks(count: int) -> list[tuple[str, bytes]]:
+    return [(f"k{n}", f"ask:k{n}".encode()) for n in range(count)]
+
+
+async def test_many_are_answered_in_waves_each_once_whoever_takes_his_time() -> None:
+    async with _linked(in_flight_max=1_000) as (link, peer):
+        peer.silent = {"k7"}
+        answers = []
+        async with aclosing(link.request_all(_asks(1_000), AMPLE_MS)) as waves:
+            async for wave in waves:
+                answers += wave
+                await _until(lambda: link.in_flight <= 1)  # the rest has come before we ask for it
+                if len(answers) == 999:
+                    peer.server.push(b"answer:k7")
+    assert sorted(answers) == [(n, f"answer:k{n}".encode()) for n in range(1_000)]
+    assert (link.in_flight, link.late, link.dropped) == (0, 0, 0)
+
+
+async def test_of_many_only_those_without_an_answer_are_silent() -> None:
+    async with _linked() as (link, peer):
+        peer.silent = {"k1", "k3"}
+        told = dict([one async for wave in link.request_all(_asks(5), 200) for one in wave])
+        assert {place for place, said in told.items() if isinstance(said, RailSilent)} == {1, 3}
+        assert {place for place, said in told.items() if isinstance(said, bytes)} == {0, 2, 4}
+        # The same through a cut.
+        asked = asyncio.ensure_future(_all_of(link.request_all(_asks(5), AMPLE_MS)))
+        await _until(lambda: link.in_flight == 2)
+        await peer.server.close()
+        assert {place for place, said in await asked if isinstance(said, RailSilent)} == {1, 3}
+        assert link.in_flight == 0
+
+
+async def test_who_leaves_before_all_have_answered_frees_every_slot() -> None:
+    async with _linked() as (link, peer):
+        peer.silent = {"k1"}
+        async with aclosing(link.request_all(_asks(3), AMPLE_MS)) as waves:
+            await anext(waves)
+        assert link.in_flight == 0
+        peer.server.push(b"answer:k1")
+        await _until(lambda: link.late == 1)
+        # A cancel in the middle of the wait does the same.
+        asked = asyncio.ensure_future(_all_of(link.request_all(_asks(3), AMPLE_MS)))
+        await _until(lambda: link.in_flight == 1)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert link.in_flight == 0
+
+
+async def test_of_many_those_that_find_no_room_were_not_written() -> None:
+    async with _linked(in_flight_max=3) as (link, peer):
+        told = dict(await _all_of(link.request_all(_asks(5), AMPLE_MS)))
+        assert {place for place, said in told.items() if isinstance(said, RailUnavailable)} == {3, 4}
+        assert [told[place] for place in range(3)] == [b"answer:k0", b"answer:k1", b"answer:k2"]
+        assert len(peer.got) == 3
+    assert [type(said) for _, said in await _all_of(link.request_all(_asks(2), AMPLE_MS))] == [RailUnavailable] * 2
+    assert await _all_of(link.request_all([], AMPLE_MS)) == []
+
+
+async def _all_of(waves: AsyncIterator[list[Answer]]) -> list[Answer]:
+    return [one async for wave in waves for one in wave]

@@ -110,7 +110,7 @@ async def test_the_engine_holds_a_payment_to_a_batched_bank_until_the_batch_has_
     await simulator.start()
     client = EasyTransferRail(RailOptions("127.0.0.1", simulator.port, RAIL.institution, Path()), world.clock.now_ms)
     await client.start()
-    world.payments._rails = world.recovery._rails = {"near": client}
+    world.payments._path._rails = world.recovery._rails = {"near": client}
     to = Party("LAO CHI KEONG", Place.HK, Account(Scheme.MOBILE, "+853-66110110"))
     try:
         payment = (await world.payments.submit(asked(creditor=to), 15_000)).payment

@@ -5,21 +5,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from deploy.local.valkey import Valkey, run_valkey
-from switch.cli.sandbox import Sandbox, load_scenario
-from tests.system.support import SHORT_QUOTES, Provider, on_a_port_to_keep, payments_in
+from switch.cli.sandbox import Sandbox
+from tests.system.support import SHORT_QUOTES, Provider, payments_in, started
 
 MESSAGE_VALID_MS = 9_000  # longer than a rail is waited for: "never seen" is heard before it may be believed
-
-
-def _started(sandbox: Sandbox) -> Iterator[Sandbox]:
-    """Running, with participants and rates; at the end every part that still runs must end with 0."""
-    try:
-        on_a_port_to_keep(sandbox).start()
-        sandbox.enrol(load_scenario())
-        yield sandbox
-    finally:
-        ended = sandbox.stop()
-    assert not any(ended.values()), ended
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +26,15 @@ def running(tmp_path_factory: pytest.TempPathFactory, store_server: Valkey) -> I
         "BAYSWITCH_RAIL_MESSAGE_VALID_MS": str(MESSAGE_VALID_MS),
         **SHORT_QUOTES,
     }
-    yield from _started(Sandbox(tmp_path_factory.mktemp("sandbox"), environment))
+    with started(Sandbox(tmp_path_factory.mktemp("sandbox"), environment)) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """The default: the switch runs its own Valkey. Signatures off; unused quotes end soon."""
-    yield from _started(Sandbox(tmp_path_factory.mktemp("embedded-sandbox"), SHORT_QUOTES, signing=False))
+    with started(Sandbox(tmp_path_factory.mktemp("embedded-sandbox"), SHORT_QUOTES, signing=False)) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture

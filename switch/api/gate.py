@@ -37,11 +37,15 @@ class Role(Enum):
 
 
 class Policy(NamedTuple):
-    """`timed`: the call's budget ends it here. Not for payments, which answer where they stand, nor for streams."""
+    """`timed`: the call's budget ends it here. Not for payments, which answer where they stand, nor for streams.
+
+    `raw`: its messages stay bytes, which the behaviour reads and writes itself.
+    """
 
     kind: Kind
     role: Role
     timed: bool = True
+    raw: bool = False
 
 
 _B, _L = Kind.BEGINS, Kind.LOOKS
@@ -50,8 +54,8 @@ _PAYMENT, _QUOTE, _DIRECTORY, _PARTICIPANT, _SETTLEMENT = (
 )
 # Every method of the contract; methods of other services (health, reflection) need no caller and pass.
 POLICIES: Final = {
-    _PAYMENT + "SubmitPayment": Policy(_B, Role.PARTICIPANT, timed=False),
-    _PAYMENT + "SubmitPayments": Policy(_B, Role.PARTICIPANT, timed=False),
+    _PAYMENT + "SubmitPayment": Policy(_B, Role.PARTICIPANT, timed=False, raw=True),
+    _PAYMENT + "SubmitPayments": Policy(_B, Role.PARTICIPANT, timed=False, raw=True),
     _PAYMENT + "GetPayment": Policy(_L, Role.PARTICIPANT),
     _PAYMENT + "ListPayments": Policy(_L, Role.ANY),
     _PAYMENT + "WatchPayments": Policy(_L, Role.PARTICIPANT, timed=False),
@@ -89,8 +93,8 @@ _HANDLERS: Final = {
 }
 
 
-class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """One per server."""
+class Gate:
+    """One per server. It wraps handlers where they are added: an interceptor would be asked for them at every call."""
 
     def __init__(
         self,
@@ -106,7 +110,6 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no t
         self._operators = frozenset(operators)
         self._room = {Kind.BEGINS: calls_max, Kind.LOOKS: looks_max}
         self._running = {Kind.BEGINS: 0, Kind.LOOKS: 0}
-        self._guarded: dict[str, grpc.RpcMethodHandler] = {}
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -134,21 +137,12 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no t
         """Returns when no call is running."""
         await self._idle.wait()
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
-        """The method's handler behind the gate; made once per method."""
-        method = handler_call_details.method
-        guarded = self._guarded.get(method)
-        if guarded is None:
-            guarded = await continuation(handler_call_details)
-            policy = POLICIES.get(method)
-            if guarded is None or policy is None:
-                return guarded
-            guarded = self._guarded[method] = self._wrap(guarded, policy, self._meter.calls(method.removeprefix("/")))
-        return guarded
+    def guarded(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        """The handler of a method behind the gate; one of another service stays as it is. Asked for once per method."""
+        policy = POLICIES.get(method)
+        if policy is None:
+            return handler
+        return self._wrap(handler, policy, self._meter.calls(method.removeprefix("/")))
 
     def _wrap(self, handler: grpc.RpcMethodHandler, policy: Policy, calls: CallMeter) -> grpc.RpcMethodHandler:
         name, make = _HANDLERS[handler.request_streaming, handler.response_streaming]
@@ -168,8 +162,8 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no t
 
         return make(
             guarded,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            request_deserializer=None if policy.raw else handler.request_deserializer,
+            response_serializer=None if policy.raw else handler.response_serializer,
         )
 
     async def _run(self, behaviour: Behaviour, policy: Policy, request: Any, context: grpc.aio.ServicerContext) -> Any:

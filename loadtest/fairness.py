@@ -1,0 +1,128 @@
+"""One participant at ten times its share: what the others notice.
+
+python -m loadtest.fairness [--only files,singles] [--levels 0.3,0.5,0.9] [--runs 3] [--seconds 8]
+
+The capacity is found in the same run. Nine participants share a level of it evenly, then one of them offers ten times its
+share; both by turns, so that a ratio is of one moment. The figure is the p99 of the eight who changed nothing. Every payment
+is audited afterwards. Prints a table with the goal and verdicts, keeps JSON in `results`; exit 1 when a goal is missed.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from loadtest.offers import Log, offer, p99_ms
+from loadtest.overload import (
+    PARTICIPANTS,
+    RESULTS,
+    UNDER_WAY,
+    Offering,
+    check_books,
+    enrolled,
+    kinds,
+    peak_of,
+    shed_share,
+    shifted,
+)
+from switch.cli.sandbox import Sandbox
+
+__all__ = ["main"]
+
+NINE: Final = PARTICIPANTS[:9]
+GREEDY: Final = NINE[0]
+TIMES: Final = 10
+FILE_ITEMS: Final = 16  # small, so that everybody sends many a second
+MOVES_MAX: Final = 1.1
+PATIENCE_SECONDS: Final = 15
+
+
+async def _phase(offering: Offering, share: float, times: float, seconds: float) -> dict[str, float]:
+    """All at their share, but GREEDY at `times` of it: p99 and shed share of the others, and the shed share of GREEDY."""
+    log, size = Log(offering.told), offering.kind.size
+    arrivals = {
+        name: shifted(share * (times if name == GREEDY else 1) / size, place * size / share / len(NINE))
+        for place, name in enumerate(NINE)
+    }
+    begun = time.perf_counter()
+    late = await offer(offering.kind, arrivals, seconds, log, PATIENCE_SECONDS)
+    counted = [each for each in log.answers if each.due > begun + seconds / 8]
+    others = [each for each in counted if each.participant != GREEDY]
+    greedy = [each for each in counted if each.participant == GREEDY]
+    return {
+        "p99_ms": p99_ms(others),
+        "shed": shed_share(others),
+        "greedy_shed": shed_share(greedy),
+        "late_ms": 1000 * late,
+    }
+
+
+async def _measure(offering: Offering, name: str, levels: Sequence[float], runs: int, seconds: float) -> dict[str, Any]:
+    peak = await peak_of(offering, UNDER_WAY[name])
+    rows = []
+    for level in levels:
+        share = level * peak.per_second / len(NINE)
+        found = [[await _phase(offering, share, times, seconds) for times in (1, TIMES)] for _ in range(runs)]
+        rows.append({"level": level, "share_per_second": share, "runs": found})
+    return {"kind": name, "size": offering.kind.size, "peak": peak._asdict(), "levels": rows}
+
+
+def _row(kind: str, row: dict[str, Any]) -> tuple[str, bool]:
+    def median(place: int, what: str) -> float:
+        return statistics.median(float(run[place][what]) for run in row["runs"])
+
+    moved = statistics.median(after["p99_ms"] / before["p99_ms"] for before, after in row["runs"])
+    met = moved <= MOVES_MAX and not median(1, "shed")
+    text = (
+        f"{kind:<8} at {row['level']:.0%} of capacity  others' p99 {median(0, 'p99_ms'):6,.1f} -> "
+        f"{median(1, 'p99_ms'):6,.1f} ms  x{moved:.2f} (<= {MOVES_MAX:g})  shed of theirs {median(1, 'shed'):.1%}, "
+        f"of the greedy one's {median(1, 'greedy_shed'):.0%}  {'met' if met else 'MISSED'}"
+    )
+    return text, met
+
+
+async def _run(options: argparse.Namespace, sandbox: Sandbox) -> tuple[list[dict[str, Any]], list[str]]:
+    told: list[tuple[str, str, str]] = []
+    ways = await kinds(sandbox.address, FILE_ITEMS)
+    found = [
+        await _measure(Offering(ways[name], told), name, options.levels, options.runs, options.seconds)
+        for name in options.only
+    ]
+    return found, await check_books(sandbox, told)
+
+
+def main() -> None:
+    """Measure, print, keep, judge."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.fairness", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(UNDER_WAY))
+    parser.add_argument(
+        "--levels", type=lambda text: [float(each) for each in text.split(",")], default=[0.3, 0.5, 0.9]
+    )
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of one phase")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bayswitch-fairness-") as scratch:
+        sandbox = Sandbox(Path(scratch), signing=False)
+        try:
+            sandbox.start()
+            enrolled(sandbox)
+            found, problems = uvloop.run(_run(options, sandbox))
+        finally:
+            sandbox.stop()
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "fairness.json").write_text(json.dumps({"rows": found, "problems": problems}, indent=2))
+    rows = [_row(each["kind"], row) for each in found for row in each["levels"]]
+    print("\n".join(text for text, _ in rows))
+    print(f"audit: {'clean' if not problems else '; '.join(problems[:10])}")
+    sys.exit(0 if all(met for _, met in rows) and not problems else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""Load for overload and fairness: payments offered when they are due, whatever became of those before.
+
+Requests are bytes made from one template, so that offering costs a fraction of what is offered. Two kinds of calls: single
+ones on lean connections, and files of many, each a SubmitPayments call of its own, so that no stream's own pace hides what
+was due. Latency counts from the moment a call was due.
+"""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import grpc.aio
+from bayswitch.v1 import payment_pb2
+
+from loadtest.arrivals import quantile
+from loadtest.lean import Connection, head_of, opened
+
+__all__ = [
+    "Answer",
+    "Files",
+    "Kind",
+    "Log",
+    "Singles",
+    "Template",
+    "channels",
+    "closed",
+    "connections",
+    "offer",
+    "p99_ms",
+]
+
+_PAY, _PAY_FILE = "/bayswitch.v1.PaymentService/SubmitPayment", "/bayswitch.v1.PaymentService/SubmitPayments"
+_EXHAUSTED: Final = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+_STATES: Final = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
+_CHANNELS: Final = 4
+_TICK_SECONDS: Final = 0.001  # what is due within one leaves together
+
+
+class Answer(NamedTuple):
+    """One call: when it was due and answered (seconds of one clock), for whom, and how many payments ended how."""
+
+    due: float
+    end: float
+    participant: str
+    paid: int
+    shed: int
+    failed: int
+
+
+class Log:
+    """Every answer of a phase. `told`: (UETR, participant, state a client was told), of all phases that share it."""
+
+    def __init__(self, told: list[tuple[str, str, str]]) -> None:
+        self.told = told
+        self.answers: list[Answer] = []
+        self.failures: Counter[str] = Counter()
+
+
+class Kind(Protocol):
+    """How payments are sent. `size`: payments of one call."""
+
+    size: int
+
+    def send(self, due: float, participant: str, log: Log, then: Callable[[], None]) -> None:
+        """Begin a call, without waiting for it; `then` is called when it has ended."""
+
+
+class Template:
+    """A request as bytes, with fresh ids spliced in."""
+
+    def __init__(self, request: Any) -> None:
+        marks = [str(uuid.uuid4()), str(uuid.uuid4())]
+        copy = payment_pb2.SubmitPaymentRequest()
+        copy.CopyFrom(request)
+        copy.request_id, copy.uetr = marks
+        rest, self._pieces = copy.SerializeToString(deterministic=True), list[bytes]()
+        for mark in marks:
+            piece, _, rest = rest.partition(mark.encode())
+            self._pieces.append(piece)
+        self._last = rest
+
+    def fresh(self) -> tuple[str, bytes]:
+        """A UETR, which is its request_id as well, and the request."""
+        uetr = str(uuid.uuid4())
+        text, (first, second) = uetr.encode(), self._pieces
+        return uetr, b"".join((first, text, second, text, self._last))
+
+
+class Singles:
+    """SubmitPayment, each call one payment."""
+
+    size = 1
+
+    def __init__(self, template: Template, connections: Sequence[Connection], timeout_ms: int) -> None:
+        self._template = template
+        self._connections = deque(connections)
+        self._heads: dict[str, bytes] = {}
+        self._timeout_ms = timeout_ms
+
+    def send(self, due: float, participant: str, log: Log, then: Callable[[], None]) -> None:
+        head = self._heads.get(participant)
+        if head is None:
+            caller = (("x-bayswitch-participant", participant),)
+            head = self._heads[participant] = head_of(_PAY, caller, self._timeout_ms)
+        uetr, request = self._template.fresh()
+
+        def done(status: int, message: bytes) -> None:
+            state = ""
+            if status == 0:
+                state = _STATES[payment_pb2.SubmitPaymentResponse.FromString(message).payment.state]
+            if status != _EXHAUSTED:
+                log.told.append((uetr, participant, state or "UNKNOWN"))
+            paid, shed = state == "COMMITTED", status == _EXHAUSTED
+            if not paid and not shed:
+                log.failures[state or f"status {status}"] += 1
+            failed = not paid and not shed
+            log.answers.append(Answer(due, time.perf_counter(), participant, int(paid), int(shed), int(failed)))
+            then()
+
+        self._connections[0].call(head, request, done)
+        self._connections.rotate()
+
+
+class Files:
+    """SubmitPayments, each call one batch of `size`."""
+
+    def __init__(self, template: Template, channels: Sequence[grpc.aio.Channel], size: int, timeout_s: float) -> None:
+        self.size = size
+        self._template = template
+        self._calls = deque(channel.stream_stream(_PAY_FILE) for channel in channels)  # bytes in, bytes out
+        self._timeout_s = timeout_s
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, due: float, participant: str, log: Log, then: Callable[[], None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._send(due, participant, log, then))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, due: float, participant: str, log: Log, then: Callable[[], None]) -> None:
+        uetrs, parts = list[str](), list[bytes]()
+        for _ in range(self.size):
+            uetr, request = self._template.fresh()
+            uetrs.append(uetr)
+            parts += (b"\x0a", _varint(len(request)), request)  # field 1, items
+        call = self._calls[0](timeout=self._timeout_s, metadata=(("x-bayswitch-participant", participant),))
+        self._calls.rotate()
+        paid = shed = 0
+        try:
+            await call.write(b"".join(parts))
+            await call.done_writing()
+            answer = await call.read()
+            if answer is grpc.aio.EOF:
+                raise grpc.aio.AioRpcError(await call.code(), None, None)
+            paid, shed = self._counted(uetrs, participant, answer, log)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                shed = self.size
+            else:
+                log.failures[error.code().name] += self.size
+                log.told += [(uetr, participant, "UNKNOWN") for uetr in uetrs]
+        failed = self.size - paid - shed
+        log.answers.append(Answer(due, time.perf_counter(), participant, paid, shed, failed))
+        then()
+
+    @staticmethod
+    def _counted(uetrs: Sequence[str], participant: str, answer: bytes, log: Log) -> tuple[int, int]:
+        paid = shed = 0
+        for uetr, result in zip(uetrs, payment_pb2.SubmitPaymentsResponse.FromString(answer).results, strict=True):
+            if result.HasField("error"):
+                shed += result.error.code == _EXHAUSTED
+                if result.error.code != _EXHAUSTED:
+                    log.failures[result.error.message] += 1
+                    log.told.append((uetr, participant, "UNKNOWN"))
+                continue
+            state = _STATES[result.payment.state]
+            log.told.append((uetr, participant, state))
+            paid += state == "COMMITTED"
+            if state != "COMMITTED":
+                log.failures[state] += 1
+        return paid, shed
+
+
+def _varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
+
+
+async def closed(kind: Kind, participants: Sequence[str], under_way: int, seconds: float, log: Log) -> None:
+    """Closed loop: so many calls at any time, each followed by another, until the time is over and all have ended."""
+    end, left = time.perf_counter() + seconds, under_way
+    over = asyncio.Event()
+
+    def again(participant: str) -> None:
+        nonlocal left
+        now = time.perf_counter()
+        if now < end:
+            kind.send(now, participant, log, lambda: again(participant))
+        elif not (left := left - 1):
+            over.set()
+
+    for number in range(under_way):
+        again(participants[number % len(participants)])
+    await over.wait()
+
+
+async def offer(
+    kind: Kind, arrivals: Mapping[str, Iterator[float]], seconds: float, log: Log, patience_s: float
+) -> float:
+    """Open loop: each participant's calls when they are due, for `seconds`; then wait for the answers, unless the
+    patience is 0: then they come to the log while something else is offered.
+
+    Returns the most by which the generator itself was late, in seconds: what it did not offer in time it did not offer.
+    """
+    begun, left, late, none_left = time.perf_counter(), 0, 0.0, asyncio.Event()
+    merged = [(next(offsets), participant) for participant, offsets in arrivals.items()]
+
+    def ended() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            none_left.set()
+
+    while (now := time.perf_counter() - begun) < seconds:
+        for place, (due, participant) in enumerate(merged):
+            while due <= now and due < seconds:
+                late = max(late, now - due)
+                left += 1
+                none_left.clear()
+                kind.send(begun + due, participant, log, ended)
+                due = next(arrivals[participant])
+            merged[place] = due, participant
+        await asyncio.sleep(max(_TICK_SECONDS, min(due for due, _ in merged) - (time.perf_counter() - begun)))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            if left:
+                await none_left.wait()
+    if left and patience_s:
+        log.failures["never answered"] += left
+    return late
+
+
+def p99_ms(answers: Sequence[Answer]) -> float:
+    """Of calls of which something was accepted, milliseconds from when they were due."""
+    return quantile(sorted(1000 * (each.end - each.due) for each in answers if each.paid), 0.99)
+
+
+async def connections(address: str, count: int = _CHANNELS) -> list[Connection]:
+    """Lean ones, ready."""
+    return [await opened(address) for _ in range(count)]
+
+
+def channels(address: str, count: int = _CHANNELS) -> list[grpc.aio.Channel]:
+    """Each a connection of its own."""
+    options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+    return [grpc.aio.insecure_channel(address, options) for _ in range(count)]

@@ -1,0 +1,68 @@
+"""A participant's stream of changes: what an entry says, and the places in between.
+
+An entry is what one script call changed: its field has a letter per change, its value their "<uetr> <time_ms>". Small
+letters came back from the log. A place is a text that stays good for ever: an entry's name, when all of it was told, or
+`<entry>.<n>` when the first n of its changes were.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from switch.domain.payment import State
+from switch.store.client import Server
+
+__all__ = ["ENTRIES_AT_ONCE", "PLACE", "Told", "read_changes", "told_of"]
+
+PLACE: Final = re.compile(r"\d{1,20}(-\d{1,20}(\.\d{1,5})?)?", re.ASCII)
+ENTRIES_AT_ONCE: Final = 32  # each may have as many changes as a group has items
+_REFUSED_AT_ONCE: Final = "R"  # a change that begins and ends a payment
+
+
+class Told(NamedTuple):
+    """One change. `place`: it and all before it were told."""
+
+    place: str
+    letter: str
+    uetr: str
+    time_ms: int
+
+    @property
+    def begins(self) -> bool:
+        """The payment's first change; what came back from the log is not listed by it."""
+        return self.letter in (State.PREPARED.value, _REFUSED_AT_ONCE)
+
+    @property
+    def state(self) -> State:
+        letter = self.letter.upper()
+        return State.ABORTED if letter == _REFUSED_AT_ONCE else State(letter)
+
+
+def told_of(row: Sequence[Any]) -> list[Told]:
+    """The changes of an entry, as the client library gives it."""
+    entry, ((letters, words),) = row[0].decode(), row[1].items()
+    texts, number = words.decode().split(" "), len(letters)
+    places = [*(f"{entry}.{passed}" for passed in range(1, number)), entry]
+    changes = zip(places, letters.decode(), texts[::2], texts[1::2], strict=True)
+    return [Told(place, letter, uetr, int(time_ms)) for place, letter, uetr, time_ms in changes]
+
+
+async def read_changes(server: Server, key: str, *, after: str, first: str, last: str, count: int) -> list[Told]:
+    """Oldest first, at most `count`; fewer only at the end. Those behind the place `after`, or ("") from `first` on.
+
+    `first` and `last` are ends of a range of entries. Raises StoreUnavailable.
+    """
+    entry, _, passed = after.partition(".")
+    start = (entry if passed else f"({entry}") if after else first
+    found, entries = list[Told](), min(count, ENTRIES_AT_ONCE)
+    while True:
+        rows = await server.read("XRANGE", key, start, last, "COUNT", entries)
+        changes = [change for row in rows for change in told_of(row)]
+        if passed and rows and rows[0][0].decode() == entry:
+            del changes[: int(passed)]
+        found += changes
+        if len(found) >= count or len(rows) < entries:
+            return found[:count]
+        start, passed = f"({rows[-1][0].decode()}", ""
+        # As many as will do, if they are like those that were read.
+        entries = max(ENTRIES_AT_ONCE, (count - len(found)) * len(rows) // max(1, len(changes)))
