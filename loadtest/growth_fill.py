@@ -179,15 +179,20 @@ async def fill(store: Store, server: Valkey, hold_of: Callable[[int], Hold], cou
     texts, streams = _traces(server, sample)
     assert len(texts) == _size(server) - there, "a payment left keys that are not named after it"
     keys = (*texts, *streams)
-    say_again(server.port, [command_of("CONFIG", "SET", "appendonly", "no")])
+    await _told(server, "CONFIG", "SET", "appendonly", "no")
     seconds = 0.0
     for first in range(1, count - 1, COPIES_OF_A_CALL):
         copies = min(COPIES_OF_A_CALL, count - 1 - first)
         argv = (len(texts), *_ids(one), *_ids(sample), first, copies, *moved)
-        seconds += say_again(server.port, [command_of("EVAL", _COPY, len(keys), *keys, *argv)])
-    say_again(server.port, [command_of("CONFIG", "SET", "appendonly", "yes")])
+        seconds += await _told(server, "EVAL", _COPY, len(keys), *keys, *argv)
+    await _told(server, "CONFIG", "SET", "appendonly", "yes")
     await _written(store)
     return count / seconds
+
+
+async def _told(server: Valkey, *words: str | int) -> float:
+    """Seconds of one long command. In a thread: Ctrl-C is heard between two of them."""
+    return await asyncio.to_thread(say_again, server.port, [command_of(*words)])
 
 
 def _alike(hold: Hold, now_ms: int) -> Hold:

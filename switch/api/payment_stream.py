@@ -116,7 +116,10 @@ class BatchStream:
 
     async def _result(self, index: int, running: Running | Refused) -> bytes:
         if isinstance(running, Refused):
-            return self._failed(index, running)
+            if running.reason.name != "OVERLOADED":
+                return self._failed(index, running)
+            self._meter.refused("OVERLOADED")
+            return _FULL
         try:
             submitted = await self._payments.outcome(running)
             return write_result(submitted.payment, submitted.replay)
@@ -133,3 +136,6 @@ class BatchStream:
 def _answer_to(index: int, refusal: Refused) -> bytes:
     answer = payment_pb2.SubmitPaymentResult(error=status_of(refusal, f"items[{index}]."))
     return answer.SerializeToString()
+
+
+_FULL: Final = _answer_to(0, Refused("OVERLOADED"))  # names no item; in an overload most answers are this one

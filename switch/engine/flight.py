@@ -129,6 +129,7 @@ class Path:
         identity_hash: Callable[[str], str],
         hold_ms: int,
         meter: Meter,
+        prepared: Callable[[int, int], None],
     ) -> None:
         self._store = store
         self._quotes = quotes
@@ -139,23 +140,24 @@ class Path:
         self._identity_hash = identity_hash
         self._hold_ms = hold_ms
         self._meter = meter
+        self._prepared = prepared
 
-    async def fly(self, flight: Sequence[Execution]) -> None:
+    async def fly(self, flight: Sequence[Execution], entered_ms: int) -> None:
         """All of one participant. Each has ended when this returns, also when it is cancelled or fails."""
         fault: BaseException = asyncio.CancelledError()
         try:
-            await self._fly(flight)
+            await self._fly(flight, entered_ms)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome of all that have none
             fault = error
         finally:
             for each in flight:
                 each.end(fault)
 
-    async def _fly(self, flight: Sequence[Execution]) -> None:
+    async def _fly(self, flight: Sequence[Execution], entered_ms: int) -> None:
         begun_ns = self._meter.now_ns()
         held, aside = await self._routed(flight, begun_ns)
         if held:
-            aside += await self._reserved(held, begun_ns)
+            aside += await self._reserved(held, begun_ns, entered_ms)
         if len(aside) == 1:
             await aside[0]
         elif aside:
@@ -212,11 +214,15 @@ class Path:
         )
 
     # --- reserve -----------------------------------------------------------------------------------------------------
-    async def _reserved(self, held: Sequence[Execution], begun_ns: int) -> list[Coroutine[Any, Any, None]]:
+    async def _reserved(
+        self, held: Sequence[Execution], begun_ns: int, entered_ms: int
+    ) -> list[Coroutine[Any, Any, None]]:
         """Reserve, and give what is to be done next: ask each rail, and look at those that were there before."""
         meter, routed_ns = self._meter, self._meter.now_ns()
         answers = await self._store.prepare_all([each.hold for each in held])
         meter.stage(_STORE, routed_ns, count=len(held))
+        now_ms = self._clock.now_ms()
+        self._prepared(now_ms - entered_ms, now_ms)
         aside: list[Coroutine[Any, Any, None]] = []
         to_ask: dict[str, list[Execution]] = {}
         for each, answer in zip(held, answers, strict=True):

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from switch.domain.instruction import Instruction, differing_field
 from switch.domain.payment import Hold, Payment, State, Transition
+from switch.engine.admission import Admission
 from switch.engine.flight import Execution, Path, Submitted, ended
 from switch.engine.quotes import Quotes
 from switch.engine.watch import Watch
 from switch.errors import Refused
-from switch.limits import HOLD_MS_MAX, INBOUND_REFUSALS_KEPT, PAYMENTS_IN_FLIGHT_MAX
+from switch.limits import HOLD_MS_MAX, INBOUND_REFUSALS_KEPT
 from switch.ports import UNMETERED, Clock, InboundHandler, Meter, PaymentStore, Rail
 from switch.routing import RouterHolder
 
@@ -44,7 +45,9 @@ class Payments:
         hold_ms: int = HOLD_MS_MAX,
         meter: Meter = UNMETERED,
     ) -> None:
-        self._path = Path(store, quotes, router, rails, watch, clock, identity_hash, hold_ms, meter)
+        self._admission = Admission()
+        prepared = self._admission.prepared
+        self._path = Path(store, quotes, router, rails, watch, clock, identity_hash, hold_ms, meter, prepared)
         self._store = store
         self._quotes = quotes
         self._clock = clock
@@ -89,6 +92,8 @@ class Payments:
         """
         begun: list[Running | Refused] = []
         flight: list[Execution] = []
+        # Asked once: what comes together flies together.
+        room = bool(instructions) and self._admission.has_room(instructions[0].participant)
         for instruction in instructions:
             key = (instruction.participant, instruction.request_id)
             running = self._running.get(key)
@@ -96,7 +101,7 @@ class Payments:
                 field = differing_field(running.instruction, instruction)
                 again = Running(instruction, running.execution, joined=True)
                 begun.append(Refused("REQUEST_MISMATCH", field=field) if field else again)
-            elif len(self._running) >= PAYMENTS_IN_FLIGHT_MAX:
+            elif not room:
                 begun.append(Refused("OVERLOADED"))
             else:
                 execution = Execution(instruction, self._ended)
@@ -104,13 +109,15 @@ class Payments:
                 begun.append(running)
                 flight.append(execution)
         if flight:
-            task = asyncio.get_running_loop().create_task(self._path.fly(flight))
+            self._admission.entered(flight[0].instruction.participant, len(flight))
+            task = asyncio.get_running_loop().create_task(self._path.fly(flight, self._clock.now_ms()))
             self._flights.add(task)
             task.add_done_callback(self._flights.discard)
         return begun
 
     def _ended(self, execution: Execution) -> None:
         del self._running[execution.instruction.participant, execution.instruction.request_id]
+        self._admission.left(execution.instruction.participant)
 
     async def wait(self, running: Sequence[Running], budget_ms: int) -> None:
         """Return when all have ended, or after the budget; then ask for each `outcome`."""

@@ -129,12 +129,18 @@ async def test_a_batch_of_the_wrong_size_ends_the_stream_after_those_before_it(c
 
 
 async def test_the_engine_is_full_for_items_not_for_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("switch.engine.payments.PAYMENTS_IN_FLIGHT_MAX", 2)
+    monkeypatch.setattr("switch.engine.admission.ADMISSION_PLACES_FIRST", 2)
     async with serving() as api:
-        stream = open_stream(api)
-        await stream.write(batch(*(submit_request() for _ in range(5))))
+        api.world.near.hold()
+        running, stream = open_stream(api), open_stream(api)
+        await running.write(batch(submit_request(), submit_request()))
+        await api.world.near.arrived()
+        await stream.write(batch(*(submit_request() for _ in range(3))))
         results = (await stream.read()).results
         await stream.done_writing()
+        api.world.near.release()
+        assert [each.payment.state for each in (await running.read()).results] == [COMMITTED] * 2
+        await running.done_writing()
     refused = [read_status(result.error) for result in results if result.HasField("error")]
     assert [(each.code, each.reason, each.retry_after_ms) for each in refused] == [
         ("RESOURCE_EXHAUSTED", "OVERLOADED", 200)

@@ -247,7 +247,7 @@ async def test_when_time_is_up_before_anything_was_kept() -> None:
 
 
 async def test_there_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("switch.engine.payments.PAYMENTS_IN_FLIGHT_MAX", 1)
+    monkeypatch.setattr("switch.engine.admission.ADMISSION_PLACES_FIRST", 1)
     world, asked = World(), instruction()
     world.near.hold()
     running = asyncio.get_running_loop().create_task(world.payments.submit(asked, BUDGET_MS))
