@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 3# processes that share the tests out: two cores bear three, for they wait much of the time
 SOURCES := $(shell find switch adapters proto -name '*.pyx' -o -name '*.pxd' -o -name '*.proto') pyproject.toml setup.py
 
-.PHONY: demo test planted lint bench load drill services build clean
+.PHONY: demo test planted lint bench load overload drill services build clean
 
 demo: .venv.stamp
 	$(BIN)/bayswitch demo
@@ -23,6 +23,9 @@ bench: .venv.stamp
 
 load: .venv.stamp
 	$(BIN)/python -m loadtest.gate --profile loadtest/profiles/release.toml
+
+overload: .venv.stamp
+	$(BIN)/python -m loadtest.overload --only files
 
 drill: .venv.stamp
 	$(BIN)/python -m loadtest.drill

@@ -48,7 +48,7 @@ __all__ = [
 _Result = TypeVar("_Result")
 
 UNARY_CALLERS: Final = 64
-STREAMS: Final = 4
+STREAMS: Final = 8
 CALL_SECONDS: Final = 20
 SEED: Final = 20_261_125
 _REPEATABLE: Final = (grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
