@@ -144,9 +144,12 @@ class Path:
 
     async def fly(self, flight: Sequence[Execution], entered_ms: int) -> None:
         """All of one participant. Each has ended when this returns, also when it is cancelled or fails."""
-        fault: BaseException = asyncio.CancelledError()
+        fault: BaseException = AssertionError("a flight is over when all have ended")
         try:
             await self._fly(flight, entered_ms)
+        except asyncio.CancelledError as cut_off:
+            fault = cut_off
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome of all that have none
             fault = error
         finally:
