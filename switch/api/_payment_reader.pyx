@@ -343,3 +343,20 @@ def read_batch(str participant not None, bytes data not None):
         read.append((<const char *> at)[:size] if instruction is None else instruction)
         at += size
     return read
+
+
+def count_items(bytes data not None):
+    """How many items a SubmitPaymentsRequest has, none of them read; or None: see the reference."""
+    cdef const uint8_t *at = <const uint8_t *> <const char *> data
+    cdef const uint8_t *end = at + len(data)
+    cdef int64_t size = 0
+    cdef Py_ssize_t number = 0
+    while at < end:
+        if at[0] != ITEMS_TAG:
+            return None
+        at = varint(at + 1, end, &size)
+        if at == NULL or size > end - at:
+            return None
+        number += 1
+        at += size
+    return number

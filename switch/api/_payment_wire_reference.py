@@ -11,7 +11,7 @@ from switch.domain.instruction import Instruction
 from switch.domain.payment import Payment
 from switch.errors import Refused
 
-__all__ = ["COMPILED", "read_batch", "read_submit", "write_response", "write_result", "write_results"]
+__all__ = ["COMPILED", "count_items", "read_batch", "read_submit", "write_response", "write_result", "write_results"]
 
 COMPILED: Final = False
 
@@ -38,6 +38,14 @@ def read_batch(participant: str, data: bytes) -> list[Instruction | bytes] | Non
         return None
     each = [item.SerializeToString() for item in items]
     return [read_submit(participant, item) or item for item in each]
+
+
+def count_items(data: bytes) -> int | None:
+    """How many items a SubmitPaymentsRequest has. None: the message around them is not plain, as `read_batch` says it."""
+    try:
+        return len(payment_pb2.SubmitPaymentsRequest.FromString(data).items)
+    except DecodeError:
+        return None
 
 
 def write_result(payment: Payment, replay: bool) -> bytes:

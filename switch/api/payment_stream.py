@@ -8,7 +8,7 @@ from bayswitch.v1 import payment_pb2
 
 from switch.api.call import budget_ms
 from switch.api.fields import missing, wrong
-from switch.api.payment_wire import read_batch, write_result, write_results
+from switch.api.payment_wire import count_items, read_batch, write_result, write_results
 from switch.api.reading import instruction_from, message_from
 from switch.api.status import refusal_of, status_of
 from switch.domain.instruction import Instruction
@@ -87,6 +87,11 @@ class BatchStream:
     async def _batch(self, request: bytes) -> bytes:
         """All items at once, so that they share every round trip; each is answered for itself. Raises as `run`."""
         budget, parsed_ns = budget_ms(self._context), self._meter.now_ns()
+        if not self._payments.has_room(self._participant):
+            refused = count_items(request)  # in an overload what is not let in is not read
+            if refused is not None and 0 < refused <= BATCH_ITEMS_MAX:
+                self._meter.refused("OVERLOADED", refused)
+                return write_results([_FULL] * refused)
         items = read_batch(self._participant, request)
         if items is None:
             message = message_from(payment_pb2.SubmitPaymentsRequest, request)
@@ -116,10 +121,7 @@ class BatchStream:
 
     async def _result(self, index: int, running: Running | Refused) -> bytes:
         if isinstance(running, Refused):
-            if running.reason.name != "OVERLOADED":
-                return self._failed(index, running)
-            self._meter.refused("OVERLOADED")
-            return _FULL
+            return self._failed(index, running)
         try:
             submitted = await self._payments.outcome(running)
             return write_result(submitted.payment, submitted.replay)

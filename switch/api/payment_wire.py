@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING or os.environ.get("BAYSWITCH_PURE_PYTHON") == "1":
     from switch.api._payment_wire_reference import (
         COMPILED,
+        count_items,
         read_batch,
         read_submit,
         write_response,
@@ -18,7 +19,7 @@ if TYPE_CHECKING or os.environ.get("BAYSWITCH_PURE_PYTHON") == "1":
         write_results,
     )
 else:
-    from switch.api._payment_reader import COMPILED, read_batch, read_submit
+    from switch.api._payment_reader import COMPILED, count_items, read_batch, read_submit
     from switch.api._payment_writer import write_response, write_result, write_results
 
-__all__ = ["COMPILED", "read_batch", "read_submit", "write_response", "write_result", "write_results"]
+__all__ = ["COMPILED", "count_items", "read_batch", "read_submit", "write_response", "write_result", "write_results"]

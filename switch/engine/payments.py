@@ -69,6 +69,10 @@ class Payments:
         running = self._running.get((participant, request_id))
         return running is not None and running.execution.asking
 
+    def has_room(self, participant: str) -> bool:
+        """Whether it may begin something now. A batch is let in whole: whoever asks first need not read one that is not."""
+        return self._admission.has_room(participant)
+
     async def submit(self, instruction: Instruction, budget_ms: int) -> Submitted:
         """Pay, or answer what became of this request before.
 

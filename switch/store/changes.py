@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 from switch.domain.payment import State
 from switch.store.client import Server
 
-__all__ = ["ENTRIES_AT_ONCE", "PLACE", "Told", "read_changes", "told_of"]
+__all__ = ["ENTRIES_FIRST", "PLACE", "Told", "read_changes", "told_of"]
 
 PLACE: Final = re.compile(r"\d{1,20}(-\d{1,20}(\.\d{1,5})?)?", re.ASCII)
-ENTRIES_AT_ONCE: Final = 32  # each may have as many changes as a group has items
+ENTRIES_FIRST: Final = 4  # read to see how many changes an entry has here: from one to as many as a group has items
 _REFUSED_AT_ONCE: Final = "R"  # a change that begins and ends a payment
 
 
@@ -54,7 +54,7 @@ async def read_changes(server: Server, key: str, *, after: str, first: str, last
     """
     entry, _, passed = after.partition(".")
     start = (entry if passed else f"({entry}") if after else first
-    found, entries = list[Told](), min(count, ENTRIES_AT_ONCE)
+    found, entries = list[Told](), min(count, ENTRIES_FIRST)
     while True:
         rows = await server.read("XRANGE", key, start, last, "COUNT", entries)
         changes = [change for row in rows for change in told_of(row)]
@@ -65,4 +65,4 @@ async def read_changes(server: Server, key: str, *, after: str, first: str, last
             return found[:count]
         start, passed = f"({rows[-1][0].decode()}", ""
         # As many as will do, if they are like those that were read.
-        entries = max(ENTRIES_AT_ONCE, (count - len(found)) * len(rows) // max(1, len(changes)))
+        entries = max(ENTRIES_FIRST, (count - len(found)) * len(rows) // max(1, len(changes)))

@@ -17,7 +17,7 @@ from switch.domain.payment import Payment
 from switch.domain.settlement import SettlementFact
 from switch.errors import ConfigError
 from switch.limits import RETIRE_COUNT
-from switch.store.changes import ENTRIES_AT_ONCE, told_of
+from switch.store.changes import told_of
 from switch.store.keys import request_digest, uetr_digest
 from switch.store.payment_reads import PaymentReads, relisted_place
 from switch.store.scripts import load_script
@@ -31,6 +31,7 @@ RETIRE: Final = load_script(
 )
 RETIRE_CLAIM: Final = load_script("retire_claim", keys="retired | claim", argv="items | uetr_digest")
 TRIM: Final = load_script("changes_trim", keys="changes | payment*", argv="items | place changes")
+_ENTRIES_AT_ONCE: Final = 32  # of changes, looked at in one step: each has as many as a group has items
 
 
 class Retention(PaymentReads):
@@ -96,12 +97,12 @@ class Retention(PaymentReads):
         """Cut the participant's changes at the first whose payment is still here. Safe to repeat."""
         shard, changes = self._keys.shard_of(participant), self._keys.changes(participant)
         while True:
-            rows = await self._server.read("XRANGE", changes, "-", "+", "COUNT", ENTRIES_AT_ONCE)
+            rows = await self._server.read("XRANGE", changes, "-", "+", "COUNT", _ENTRIES_AT_ONCE)
             names, argv = [changes], list[Any]([len(rows)])
             for row in rows:
                 told = told_of(row)
                 names += (self._keys.payment(shard, change.uetr) for change in told)
                 argv += (row[0], len(told))
             went = await self._server.run(TRIM, names, argv) if rows else 0
-            if went < ENTRIES_AT_ONCE:
+            if went < _ENTRIES_AT_ONCE:
                 return

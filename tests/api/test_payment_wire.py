@@ -15,7 +15,7 @@ from google.protobuf import any_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from switch.api import _payment_wire_reference
+from switch.api import _payment_wire_reference, payment_wire
 from switch.api._wire_layout import fields_of
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money
@@ -337,3 +337,15 @@ def test_the_layout_of_a_message_is_read_from_its_descriptor() -> None:
     assert fields_of(payment_pb2.SubmitPaymentsRequest) == {"items": (1, "messages")}
     with pytest.raises(KeyError):  # bytes, which no message of ours has
         fields_of(any_pb2.Any)
+
+
+@pytest.mark.parametrize("items", [0, 1, 3, 500])
+def test_items_are_counted_without_being_read(items: int) -> None:
+    data = payment_pb2.SubmitPaymentsRequest(
+        items=[payment_pb2.SubmitPaymentRequest(request_id="x" * number) for number in range(items)]
+    ).SerializeToString()
+    assert payment_wire.count_items(data) == _payment_wire_reference.count_items(data) == items
+    for damaged in (data[:-1], data + b"\x12\x00", data + b"\x0a\x7f"):
+        if damaged != data and items:
+            assert payment_wire.count_items(damaged) in (None, _payment_wire_reference.count_items(damaged))
+    assert payment_wire.count_items(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f") is None

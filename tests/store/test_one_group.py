@@ -9,7 +9,7 @@ from switch.errors import Refused, StoreUnavailable
 from switch.limits import PAGE_SIZE_MAX, RETIRE_COUNT
 from switch.ports import Prepared
 from switch.store import Store
-from switch.store.changes import ENTRIES_AT_ONCE
+from switch.store.changes import ENTRIES_FIRST
 from switch.store.retention import TRIM
 from tests.fake_archive import FakeArchive
 from tests.store.builders import ACK, NOW_MS, charge, hold, join, quote
@@ -142,13 +142,13 @@ async def test_a_watch_resumes_between_changes_of_one_entry(store: Store, count:
 
 async def test_entries_of_one_change_as_older_ones_are_are_read_in_one_go(single: Store) -> None:
     await join(single)
-    held = [hold(1) for _ in range(2 * ENTRIES_AT_ONCE + 3)]
+    held = [hold(1) for _ in range(2 * ENTRIES_FIRST + 3)]
     key = single.payments._keys.changes("ALFA")
     for one in held:
         await single.payments._server.write("XADD", key, "*", "P", f"{one.uetr} {NOW_MS}")
     assert [change.uetr for change in await single.payments.changes("ALFA", "", 1_000)] == [one.uetr for one in held]
-    some = await single.payments.changes("ALFA", "", ENTRIES_AT_ONCE + 1)
-    assert [change.uetr for change in some] == [one.uetr for one in held[: ENTRIES_AT_ONCE + 1]]
+    some = await single.payments.changes("ALFA", "", ENTRIES_FIRST + 1)
+    assert [change.uetr for change in some] == [one.uetr for one in held[: ENTRIES_FIRST + 1]]
 
 
 async def test_a_page_ends_between_changes_of_one_entry(single: Store) -> None:
