@@ -49,6 +49,7 @@ _Result = TypeVar("_Result")
 
 UNARY_CALLERS: Final = 64
 STREAMS: Final = 8
+_AGAIN_SECONDS: Final = 0.1  # before what was refused is sent again: less than RetryInfo says, for a bench is not polite
 CALL_SECONDS: Final = 20
 SEED: Final = 20_261_125
 _REPEATABLE: Final = (grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
@@ -255,6 +256,7 @@ async def send_batches(channels: Sequence[grpc.aio.Channel], payer: Payer, reque
             begun_again = [item for item, result in zip(batch.items, answer.results, strict=True) if _again(result)]
             if begun_again:
                 repeats += len(begun_again)
+                await asyncio.sleep(_AGAIN_SECONDS)
                 batches.append(payment_pb2.SubmitPaymentsRequest(items=begun_again))
         await call.done_writing()
         await call.read()
