@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from functools import partial
 
 from adapters.ecny import codec, rules
@@ -12,10 +11,10 @@ from adapters.ecny.spec import ConvertRequest, QueryRequest
 from adapters.kit.clock import certain, wall_ms
 from adapters.kit.link import Link
 from adapters.kit.module import RailOptions
-from adapters.kit.waves import one_by_one
+from adapters.kit.waves import one_by_one, together
 from switch.domain.money import Asset
 from switch.domain.payment import Hold
-from switch.errors import CodecError, RailError, RailRejected, RailSilent, RailUnavailable
+from switch.errors import CodecError, RailRejected, RailSilent, RailUnavailable
 from switch.ports import Answered, Enquiry, InboundHandler, Outcome, RailAck
 
 __all__ = ["EcnyRail"]
@@ -57,9 +56,8 @@ class EcnyRail:
 
     async def prepare(self, hold: Hold, budget_ms: int) -> RailAck:
         """See ports.Rail. The creditor's wallet is credited with `instruction.credit`; the rail knows the UETR for ever."""
-        request = self._request(hold)
         try:
-            verdict = await self._exchange(request, budget_ms)
+            verdict = await self._exchange(self._request(hold), budget_ms)
         except CodecError as error:
             raise _unfit(error) from None
         return self._ack(verdict)
@@ -68,35 +66,17 @@ class EcnyRail:
         """See ports.Rail. A signature takes milliseconds, so signed payments go one by one; others leave together."""
         if self._signer.enabled:
             return one_by_one(self.prepare, holds, budget_ms)
-        return self._together(holds, budget_ms)
+        return together(self.link, holds, budget_ms, write=self._message, read=self._told)
 
-    async def _together(self, holds: Sequence[Hold], budget_ms: int) -> AsyncGenerator[list[Answered], None]:
-        asked: list[tuple[int, ConvertRequest]] = []
-        requests: list[tuple[str, bytes]] = []
-        refused: list[Answered] = []
-        for place, hold in enumerate(holds):
-            try:
-                request = self._request(hold)
-                requests.append((request.msg_id, self._written(request)))
-            except CodecError as error:
-                refused.append((place, _unfit(error)))
-            except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this payment was sent
-                refused.append((place, error))
-            else:
-                asked.append((place, request))
-        if refused:
-            yield refused
-        async with aclosing(self.link.request_all(requests, budget_ms)) as waves:
-            async for wave in waves:
-                yield [self._said(*asked[number], answer) for number, answer in wave]
-
-    def _said(self, place: int, request: ConvertRequest, answer: bytes | RailError) -> Answered:
-        if isinstance(answer, RailError):
-            return place, answer
+    def _message(self, hold: Hold) -> tuple[str, bytes, ConvertRequest]:
         try:
-            return place, self._ack(self._judge(answer, request))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this payment's answer alone
-            return place, error
+            request = self._request(hold)
+            return request.msg_id, self._written(request), request
+        except CodecError as error:
+            raise _unfit(error) from None
+
+    def _told(self, answer: bytes, request: ConvertRequest) -> RailAck:
+        return self._ack(self._judge(answer, request))
 
     def _request(self, hold: Hold) -> ConvertRequest:
         if hold.instruction.credit.asset is not Asset.ECNY:

@@ -5,7 +5,6 @@ PushRail("name", codec, options)
 
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -14,8 +13,9 @@ from adapters.kit.inbound import InboundDesk, canonical
 from adapters.kit.link import Link
 from adapters.kit.module import RailOptions
 from adapters.kit.push_codec import AGENT_UNKNOWN, FORMAT, PushCodec, Transfer
+from adapters.kit.waves import together
 from switch.domain.payment import Hold, Payment
-from switch.errors import CodecError, RailError
+from switch.errors import CodecError
 from switch.ports import Answered, Enquiry, InboundHandler, RailAck
 
 __all__ = ["PushRail"]
@@ -61,37 +61,16 @@ class PushRail(Generic[T]):
 
         An answer that says "not final yet" ends the wait at once as RailSilent: only an enquiry can tell.
         """
-        payload = self._codec.encode_transfer(hold, self._institution)
-        answer = await self.link.request(self._codec.payment_key(hold.uetr), payload, budget_ms)
-        return self._codec.read_ack(answer, hold.uetr)
+        key, payload, uetr = self._written(hold)
+        return self._codec.read_ack(await self.link.request(key, payload, budget_ms), uetr)
 
-    async def prepare_all(self, holds: Sequence[Hold], budget_ms: int) -> AsyncGenerator[list[Answered], None]:
+    def prepare_all(self, holds: Sequence[Hold], budget_ms: int) -> AsyncGenerator[list[Answered], None]:
         """As ports.Rail."""
-        codec, institution = self._codec, self._institution
-        asked: list[tuple[int, str]] = []
-        requests: list[tuple[str, bytes]] = []
-        refused: list[Answered] = []
-        for place, hold in enumerate(holds):
-            uetr = hold.instruction.uetr
-            try:
-                requests.append((codec.payment_key(uetr), codec.encode_transfer(hold, institution)))
-            except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this payment was sent
-                refused.append((place, error))
-            else:
-                asked.append((place, uetr))
-        if refused:
-            yield refused
-        async with aclosing(self.link.request_all(requests, budget_ms)) as waves:
-            async for wave in waves:
-                yield [self._said(*asked[number], answer) for number, answer in wave]
+        return together(self.link, holds, budget_ms, write=self._written, read=self._codec.read_ack)
 
-    def _said(self, place: int, uetr: str, answer: bytes | RailError) -> Answered:
-        if isinstance(answer, RailError):
-            return place, answer
-        try:
-            return place, self._codec.read_ack(answer, uetr)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this payment's answer alone
-            return place, error
+    def _written(self, hold: Hold) -> tuple[str, bytes, str]:
+        uetr = hold.instruction.uetr
+        return self._codec.payment_key(uetr), self._codec.encode_transfer(hold, self._institution), uetr
 
     async def enquire(self, hold: Hold, budget_ms: int) -> Enquiry:
         """As ports.Rail."""

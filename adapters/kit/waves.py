@@ -1,13 +1,19 @@
-"""Answers that come in waves: many holds asked about together, for rails of either kind."""
+"""Answers that come in waves: ports.Rail.prepare_all for rails of either kind."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from operator import itemgetter
+from typing import TypeVar
 
+from adapters.kit.link import Link
 from switch.domain.payment import Hold
+from switch.errors import RailError
 from switch.ports import Answered, RailAck
 
-__all__ = ["one_by_one"]
+__all__ = ["one_by_one", "together"]
+
+T = TypeVar("T")
 
 
 async def one_by_one(
@@ -29,3 +35,42 @@ async def one_by_one(
     finally:
         for task in left:
             task.cancel()
+
+
+async def together(
+    link: Link,
+    holds: Sequence[Hold],
+    budget_ms: int,
+    *,
+    write: Callable[[Hold], tuple[str, bytes, T]],
+    read: Callable[[bytes, T], RailAck],
+) -> AsyncGenerator[list[Answered], None]:
+    """The same for a rail whose messages share a link. `write` gives the key of the answer, the message, and what `read`
+    needs to know of it; both raise as `prepare` does, and what they raise is this payment's answer alone.
+    """
+    asked: list[tuple[int, T]] = []
+    requests: list[tuple[str, bytes]] = []
+    refused: list[Answered] = []
+    for place, hold in enumerate(holds):
+        try:
+            key, payload, about = write(hold)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this payment was sent
+            refused.append((place, error))
+        else:
+            requests.append((key, payload))
+            asked.append((place, about))
+    if refused:
+        yield refused
+
+    def said(number: int, answer: bytes | RailError) -> Answered:
+        place, about = asked[number]
+        if isinstance(answer, RailError):
+            return place, answer
+        try:
+            return place, read(answer, about)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this payment's answer alone
+            return place, error
+
+    async with aclosing(link.request_all(requests, budget_ms)) as waves:
+        async for wave in waves:
+            yield [said(number, answer) for number, answer in wave]

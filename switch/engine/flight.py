@@ -6,7 +6,7 @@ the rest waits.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple
 
@@ -251,28 +251,23 @@ class Path:
             each.asking = True
         asked_ns = self._meter.now_ns()
         try:
-            if len(asked) == 1:
-                wave = await self._one(name, asked[0].hold)
-                await self._write_down(name, asked, wave, asked_ns, begun_ns)
+            rail = self._rails.get(name)
+            if rail is None:
+                missing = RailUnavailable(f"rail {name} is not in the settings")
+                await self._write_down(name, asked, [(n, missing) for n in range(len(asked))], asked_ns, begun_ns)
                 return
-            async with aclosing(self._waves(name, [each.hold for each in asked])) as waves:
+            if len(asked) == 1:
+                await self._write_down(name, asked, await self._one(rail, asked[0].hold), asked_ns, begun_ns)
+                return
+            async with aclosing(rail.prepare_all([each.hold for each in asked], RAIL_PREPARE_MS_MAX)) as waves:
                 async for wave in waves:
                     await self._write_down(name, asked, wave, asked_ns, begun_ns)
         except Exception as error:  # noqa: BLE001 - a rail's fault is the outcome of its payments alone
             for each in asked:
                 each.end(error)
 
-    def _waves(self, name: str, holds: Sequence[Hold]) -> AsyncGenerator[list[Answered], None]:
-        rail = self._rails.get(name)
-        if rail is None:
-            return _unavailable(f"rail {name} is not in the settings", len(holds))
-        return rail.prepare_all(holds, RAIL_PREPARE_MS_MAX)
-
-    async def _one(self, name: str, hold: Hold) -> list[Answered]:
+    async def _one(self, rail: Rail, hold: Hold) -> list[Answered]:
         """The only wave of one that is asked about alone."""
-        rail = self._rails.get(name)
-        if rail is None:
-            return [(0, RailUnavailable(f"rail {name} is not in the settings"))]
         try:
             return [(0, await rail.prepare(hold, RAIL_PREPARE_MS_MAX))]
         except Exception as error:  # noqa: BLE001 - it is the answer; what is none of the rail's, `_write_down` sees
@@ -356,7 +351,3 @@ def _step_of(answer: RailAck | Exception, now_ms: int) -> Transition:
     if isinstance(answer, RailUnavailable):
         return Transition(State.ABORTED, now_ms, "RAIL_UNAVAILABLE")
     return Transition(State.IN_DOUBT, now_ms)
-
-
-async def _unavailable(why: str, count: int) -> AsyncGenerator[list[Answered], None]:
-    yield [(place, RailUnavailable(why)) for place in range(count)]
