@@ -8,25 +8,20 @@ is audited afterwards. Prints a table with the goal and verdicts, keeps JSON in 
 """
 
 import argparse
-import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
-
-import uvloop
 
 from loadtest.offers import Log, offer, p99_ms
 from loadtest.overload import (
     PARTICIPANTS,
-    RESULTS,
     UNDER_WAY,
+    Measured,
     Offering,
     check_books,
-    enrolled,
+    kept_run,
     kinds,
     peak_of,
     shed_share,
@@ -88,7 +83,7 @@ def _row(kind: str, row: dict[str, Any]) -> tuple[str, bool]:
     return text, met
 
 
-async def _run(options: argparse.Namespace, sandbox: Sandbox) -> tuple[list[dict[str, Any]], list[str]]:
+async def _run(options: argparse.Namespace, sandbox: Sandbox) -> Measured:
     told: list[tuple[str, str, str]] = []
     ways = await kinds(sandbox.address, FILE_ITEMS)
     found = [
@@ -108,16 +103,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0, help="of one phase")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bayswitch-fairness-") as scratch:
-        sandbox = Sandbox(Path(scratch), signing=False)
-        try:
-            sandbox.start()
-            enrolled(sandbox)
-            found, problems = uvloop.run(_run(options, sandbox))
-        finally:
-            sandbox.stop()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "fairness.json").write_text(json.dumps({"rows": found, "problems": problems}, indent=2))
+    found, problems = kept_run("fairness", lambda sandbox: _run(options, sandbox))
     rows = [_row(each["kind"], row) for each in found for row in each["levels"]]
     print("\n".join(text for text, _ in rows))
     print(f"audit: {'clean' if not problems else '; '.join(problems[:10])}")

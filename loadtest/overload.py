@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -31,12 +31,12 @@ from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
 
 __all__ = [
     "PARTICIPANTS",
-    "RESULTS",
     "UNDER_WAY",
+    "Measured",
     "Offering",
     "Peak",
     "check_books",
-    "enrolled",
+    "kept_run",
     "kinds",
     "main",
     "peak_of",
@@ -59,6 +59,9 @@ NORMAL_TIMES_MAX: Final = 1.25  # "back to normal": of the ordinary p99, for no 
 ENQUIRIES_PER_SECOND: Final = 50
 GOODPUT_MIN: Final = 0.9
 P99_TIMES_MAX: Final = 2.0
+
+
+Measured = tuple[list[dict[str, Any]], list[str]]  # rows, and what the audit found
 
 
 class Peak(NamedTuple):
@@ -257,13 +260,28 @@ def _rows(found: dict[str, Any], times: float) -> list[tuple[str, str, str, bool
     ]
 
 
-async def _run(options: argparse.Namespace, sandbox: Sandbox) -> tuple[list[dict[str, Any]], list[str]]:
+async def _run(options: argparse.Namespace, sandbox: Sandbox) -> Measured:
     told: list[tuple[str, str, str]] = []
     found = []
     ways = await kinds(sandbox.address)
     for name in options.only:
         found.append(await _measure(Offering(ways[name], told), name, sandbox.address, options.times, options.seconds))
     return found, await check_books(sandbox, told)
+
+
+def kept_run(name: str, measure: Callable[[Sandbox], Coroutine[Any, Any, Measured]]) -> Measured:
+    """Measure on a sandbox of its own, and keep rows and problems of the audit as `name`.json in RESULTS."""
+    with tempfile.TemporaryDirectory(prefix=f"bayswitch-{name}-") as scratch:
+        sandbox = Sandbox(Path(scratch), signing=False)
+        try:
+            sandbox.start()
+            enrolled(sandbox)
+            found, problems = uvloop.run(measure(sandbox))
+        finally:
+            sandbox.stop()
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps({"rows": found, "problems": problems}, indent=2))
+    return found, problems
 
 
 def main() -> None:
@@ -273,16 +291,7 @@ def main() -> None:
     parser.add_argument("--times", type=float, default=5.0, help="of the capacity")
     parser.add_argument("--seconds", type=float, default=20.0, help="of the overload")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bayswitch-overload-") as scratch:
-        sandbox = Sandbox(Path(scratch), signing=False)
-        try:
-            sandbox.start()
-            enrolled(sandbox)
-            found, problems = uvloop.run(_run(options, sandbox))
-        finally:
-            sandbox.stop()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "overload.json").write_text(json.dumps({"rows": found, "problems": problems}, indent=2))
+    found, problems = kept_run("overload", lambda sandbox: _run(options, sandbox))
     met = not problems
     for each in found:
         for measure, figure, goal, well in _rows(each, options.times):
