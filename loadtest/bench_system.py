@@ -49,7 +49,7 @@ _Result = TypeVar("_Result")
 
 UNARY_CALLERS: Final = 64
 STREAMS: Final = 8
-_AGAIN_SECONDS: Final = 0.1  # before what was refused is sent again: less than RetryInfo says, for a bench is not polite
+_AGAIN_SECONDS: Final = 0.1  # before what was refused is sent again: less than RetryInfo says, a bench is not polite
 CALL_SECONDS: Final = 20
 SEED: Final = 20_261_125
 _REPEATABLE: Final = (grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])

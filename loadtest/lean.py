@@ -1,4 +1,4 @@
-"""A lean gRPC client for open loops: unary calls on HTTP/2 frames written by hand, a few microseconds of CPU each.
+"""A lean gRPC client for open loops: calls of one message on HTTP/2 frames written by hand, a few microseconds of CPU each.
 
 With `grpc.aio` one call costs the client as much as the switch: on a machine of two cores a generator of it takes the
 capacity it is to exceed. Here the head of a call is made once, and of an answer only its status, and its message where it
@@ -66,8 +66,8 @@ class Connection(asyncio.Protocol):
         return len(self._waiting)
 
     def call(self, head: bytes, message: bytes, done: Done) -> None:
-        """Begin a unary call; `done` is called once. The message fits one frame."""
-        assert len(message) + 5 <= _FRAME_BYTES_MAX, "a message of one frame"
+        """Begin a call of one message; `done` is called once. The message fits a stream's first window."""
+        assert len(message) + 5 <= _WINDOW_DEFAULT, "a message that leaves at once"
         if self._gone:
             done(GONE, b"")
             return
@@ -93,7 +93,11 @@ class Connection(asyncio.Protocol):
             self.open += 1
             self._room -= len(message) + 5
             data = b"\x00" + struct.pack(">I", len(message)) + message
-            self._send(_frame(_HEADERS, _END_HEADERS, stream, head) + _frame(_DATA, _END_STREAM, stream, data))
+            self._send(_frame(_HEADERS, _END_HEADERS, stream, head))
+            last = (len(data) - 1) // _FRAME_BYTES_MAX * _FRAME_BYTES_MAX
+            for at in range(0, last + 1, _FRAME_BYTES_MAX):
+                flags = _END_STREAM if at == last else 0
+                self._send(_frame(_DATA, flags, stream, data[at : at + _FRAME_BYTES_MAX]))
 
     def _send(self, frames: bytes) -> None:
         """What one turn of the loop writes leaves together."""

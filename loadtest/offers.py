@@ -1,15 +1,15 @@
 """Load for overload and fairness: payments offered when they are due, whatever became of those before.
 
-Requests are bytes made from one template, so that offering costs a fraction of what is offered. Two kinds of calls: single
-ones on lean connections, and files of many, each a SubmitPayments call of its own, so that no stream's own pace hides what
-was due. Latency counts from the moment a call was due.
+Requests are bytes made from one template and go on lean connections, so that offering costs a fraction of what is offered.
+Two kinds of calls: single ones, and files of many, each a SubmitPayments call of its own, so that no stream's own pace hides
+what was due. Latency counts from the moment a call was due.
 """
 
 import asyncio
 import contextlib
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -26,7 +26,6 @@ __all__ = [
     "Log",
     "Singles",
     "Template",
-    "channels",
     "closed",
     "connections",
     "offer",
@@ -90,6 +89,23 @@ class Template:
         return uetr, b"".join((first, text, second, text, self._last))
 
 
+class _Heads(dict[str, bytes]):
+    """participant -> the head of its calls."""
+
+    def __init__(self, method: str, timeout_ms: int) -> None:
+        super().__init__()
+        self._method, self._timeout_ms = method, timeout_ms
+
+    def __missing__(self, participant: str) -> bytes:
+        caller = (("x-bayswitch-participant", participant),)
+        return self.setdefault(participant, head_of(self._method, caller, self._timeout_ms))
+
+
+class _File(NamedTuple):
+    uetrs: list[str]
+    request: bytes
+
+
 class Singles:
     """SubmitPayment, each call one payment."""
 
@@ -98,14 +114,9 @@ class Singles:
     def __init__(self, template: Template, connections: Sequence[Connection], timeout_ms: int) -> None:
         self._template = template
         self._connections = deque(connections)
-        self._heads: dict[str, bytes] = {}
-        self._timeout_ms = timeout_ms
+        self._heads = _Heads(_PAY, timeout_ms)
 
     def send(self, due: float, participant: str, log: Log, then: Callable[[], None]) -> None:
-        head = self._heads.get(participant)
-        if head is None:
-            caller = (("x-bayswitch-participant", participant),)
-            head = self._heads[participant] = head_of(_PAY, caller, self._timeout_ms)
         uetr, request = self._template.fresh()
 
         def done(status: int, message: bytes) -> None:
@@ -121,50 +132,52 @@ class Singles:
             log.answers.append(Answer(due, time.perf_counter(), participant, int(paid), int(shed), int(failed)))
             then()
 
-        self._connections[0].call(head, request, done)
+        self._connections[0].call(self._heads[participant], request, done)
         self._connections.rotate()
 
 
 class Files:
-    """SubmitPayments, each call one batch of `size`."""
+    """SubmitPayments, each call one batch of `size`.
 
-    def __init__(self, template: Template, channels: Sequence[grpc.aio.Channel], size: int, timeout_s: float) -> None:
+    A file that was refused whole is offered again as it is, by the same participant, when its next one is due: nothing of
+    it was begun, and making thousands that are refused would cost more than refusing them.
+    """
+
+    def __init__(self, template: Template, connections: Sequence[Connection], size: int, timeout_ms: int) -> None:
         self.size = size
         self._template = template
-        self._calls = deque(channel.stream_stream(_PAY_FILE) for channel in channels)  # bytes in, bytes out
-        self._timeout_s = timeout_s
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = deque(connections)
+        self._heads = _Heads(_PAY_FILE, timeout_ms)
+        self._refused: defaultdict[str, list[_File]] = defaultdict(list)
 
     def send(self, due: float, participant: str, log: Log, then: Callable[[], None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._send(due, participant, log, then))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        refused = self._refused[participant]
+        file = refused.pop() if refused else self._file()
 
-    async def _send(self, due: float, participant: str, log: Log, then: Callable[[], None]) -> None:
+        def done(status: int, message: bytes) -> None:
+            paid = shed = 0
+            if status == _EXHAUSTED:
+                shed = self.size
+                refused.append(file)
+            elif status == 0:
+                paid, shed = self._counted(file.uetrs, participant, message, log)
+            else:
+                log.failures[f"status {status}"] += self.size
+                log.told += [(uetr, participant, "UNKNOWN") for uetr in file.uetrs]
+            failed = self.size - paid - shed
+            log.answers.append(Answer(due, time.perf_counter(), participant, paid, shed, failed))
+            then()
+
+        self._connections[0].call(self._heads[participant], file.request, done)
+        self._connections.rotate()
+
+    def _file(self) -> _File:
         uetrs, parts = list[str](), list[bytes]()
         for _ in range(self.size):
             uetr, request = self._template.fresh()
             uetrs.append(uetr)
             parts += (b"\x0a", _varint(len(request)), request)  # field 1, items
-        call = self._calls[0](timeout=self._timeout_s, metadata=(("x-bayswitch-participant", participant),))
-        self._calls.rotate()
-        paid = shed = 0
-        try:
-            await call.write(b"".join(parts))
-            await call.done_writing()
-            answer = await call.read()
-            if answer is grpc.aio.EOF:
-                raise grpc.aio.AioRpcError(await call.code(), None, None)
-            paid, shed = self._counted(uetrs, participant, answer, log)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                shed = self.size
-            else:
-                log.failures[error.code().name] += self.size
-                log.told += [(uetr, participant, "UNKNOWN") for uetr in uetrs]
-        failed = self.size - paid - shed
-        log.answers.append(Answer(due, time.perf_counter(), participant, paid, shed, failed))
-        then()
+        return _File(uetrs, b"".join(parts))
 
     @staticmethod
     def _counted(uetrs: Sequence[str], participant: str, answer: bytes, log: Log) -> tuple[int, int]:
@@ -255,9 +268,3 @@ def p99_ms(answers: Sequence[Answer]) -> float:
 async def connections(address: str, count: int = _CHANNELS) -> list[Connection]:
     """Lean ones, ready."""
     return [await opened(address) for _ in range(count)]
-
-
-def channels(address: str, count: int = _CHANNELS) -> list[grpc.aio.Channel]:
-    """Each a connection of its own."""
-    options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
-    return [grpc.aio.insecure_channel(address, options) for _ in range(count)]

@@ -24,7 +24,7 @@ from bayswitch.v1 import payment_pb2
 from loadtest.arrivals import even, quantile
 from loadtest.audit import audit
 from loadtest.lean import Connection, head_of
-from loadtest.offers import Answer, Files, Kind, Log, Singles, Template, channels, closed, connections, offer, p99_ms
+from loadtest.offers import Answer, Files, Kind, Log, Singles, Template, closed, connections, offer, p99_ms
 from loadtest.rest import resolve
 from switch.cli.demo import request_of
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
@@ -100,7 +100,7 @@ async def kinds(address: str, size: int = FILE_ITEMS) -> dict[str, Kind]:
     """Files of `size` payments, and single calls."""
     template = template_of()
     return {
-        "files": Files(template, channels(address), size, TIMEOUT_MS / 1000),
+        "files": Files(template, await connections(address), size, TIMEOUT_MS),
         "singles": Singles(template, await connections(address), TIMEOUT_MS),
     }
 

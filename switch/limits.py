@@ -56,6 +56,7 @@ ADMISSION_LOOK_MS: Final = 200  # how often the number of places may change: a b
 ADMISSION_ACTIVE_MS: Final = 1_000  # who began nothing in that time, and has nothing under way, has no share
 CALLS_IN_FLIGHT_MAX: Final = 2_000  # concurrent RPCs of one worker that begin something, streams included
 LOOKS_IN_FLIGHT_MAX: Final = 2_000  # the same for RPCs that only look: counted apart, new work never sheds them
+ACCEPTS_PER_METHOD: Final = 32  # calls of one busy method taken in one turn of the event loop
 CALLS_AT_THE_GATE_MAX: Final = 20_000  # calls come and not yet looked at; beyond it the transport cancels, unsaid
 WATCHERS_MAX: Final = 200  # WatchPayments streams of one worker
 PAGE_SIZE_DEFAULT: Final = 50
@@ -92,7 +93,7 @@ CORRIDORS_MAX: Final = 100_000  # rows of the routing table
 ROUTE_LIMITS_MAX: Final = 8  # limit rows of one corridor
 
 # --- events ----------------------------------------------------------------------------------------------------------
-RELAY_BATCH_COUNT: Final = 500  # outbox entries read and published at a time
+RELAY_BATCH_COUNT: Final = 1000  # outbox entries read and published at a time
 BROKER_ANSWER_MS_MAX: Final = 4_000  # one request of a client that may ask another broker of the same cluster
 PRODUCER_STUCK_MS_MAX: Final = 10_000  # no ack for this long: the producer is rebuilt (aiokafka#1017)
 EVENT_BATCH_BYTES_MAX: Final = (

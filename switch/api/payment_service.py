@@ -64,8 +64,11 @@ class PaymentService:
         return write_response(submitted.payment)
 
     async def SubmitPayments(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
-        """Pay in batches; see BatchStream."""
-        stream = BatchStream(self._parts.payments, CALL.get().participant, context, self._parts.meter)
+        """Pay in batches; see BatchStream. A call that comes when there is no room is refused before it is read."""
+        participant = CALL.get().participant
+        if not self._parts.payments.has_room(participant):
+            raise Refused("OVERLOADED")
+        stream = BatchStream(self._parts.payments, participant, context, self._parts.meter)
         self._streams.add(stream)
         try:
             await stream.run()

@@ -15,6 +15,7 @@ from bayswitch.v1 import (
 )
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from switch.api.accepting import Acceptors
 from switch.api.directory_service import DirectoryService
 from switch.api.gate import Gate
 from switch.api.identity import ServerOptions, chosen_identity, credentials
@@ -27,10 +28,20 @@ from switch.api.settlement_service import SettlementService
 from switch.errors import ConfigError
 from switch.limits import CALLS_AT_THE_GATE_MAX, MESSAGE_BYTES_MAX
 
-__all__ = ["SERVICES", "ApiParts", "Server", "ServerOptions"]
+__all__ = ["BUSY", "SERVICES", "ApiParts", "Server", "ServerOptions"]
 
 SERVICES: Final = tuple(
     f"bayswitch.v1.{name}Service" for name in ("Payment", "Quote", "Directory", "Participant", "Settlement")
+)
+# What callers call by the thousand: paying, what a payment needs before, and asking after it.
+BUSY: Final = frozenset(
+    f"/bayswitch.v1.{method}"
+    for method in (
+        "PaymentService/SubmitPayment",
+        "PaymentService/SubmitPayments",
+        "PaymentService/GetPayment",
+        "QuoteService/CreateQuote",
+    )
 )
 _HEALTH_MS_MAX: Final = 1_000  # a health watcher that does not read must not hold up the drain
 _LEFTOVER_MS: Final = 200  # for streams that never end by themselves (health, reflection) once our calls have ended
@@ -65,19 +76,22 @@ def _channel_options(options: ServerOptions) -> tuple[tuple[str, int], ...]:
 
 
 class _ByName:
-    """What the generated code adds services to: each method behind the gate, found by its name, and none registered.
+    """What the generated code adds services to: each method behind the gate, found by its name, and few registered.
 
     grpc.aio has a waiting task per registered method, and for every call waits anew for all of them: with our thirty
-    methods that is 16 us of CPU for each call.
+    methods that is 16 us of CPU for each call. Those of BUSY are kept for the acceptors.
     """
 
     def __init__(self, server: grpc.aio.Server, gate: Gate) -> None:
         self._server = server
         self._gate = gate
+        self.busy: dict[str, grpc.RpcMethodHandler] = {}
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
         guarded = {name: self._gate.guarded(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
+        found = {f"/{service}/{name}": handler for name, handler in guarded.items()}
+        self.busy |= {method: found[method] for method in BUSY & found.keys()}
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """The same once more: the generated code adds every method both ways."""
@@ -99,6 +113,7 @@ class Server:
         self._settlement = SettlementService(parts)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
+        self._acceptors: Acceptors | None = None
         self.port = 0
 
     @property
@@ -120,7 +135,9 @@ class Server:
         """Serve. Returns the bound port. Raises ConfigError when it cannot be bound."""
         options = self._options
         server = self._server = grpc.aio.server(options=_channel_options(options))
-        self._add_services(_ByName(server, self._gate))
+        services = _ByName(server, self._gate)
+        self._add_services(services)
+        self._acceptors = Acceptors(server, services.busy)
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"{host}:{options.port}"
         try:
@@ -133,6 +150,7 @@ class Server:
                 f"listen_port: {address} cannot be bound (is it in use?), or the TLS files do not fit each other"
             ) from None
         await server.start()
+        self._acceptors.begin()
         for name in ("", *SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return self.port
@@ -172,3 +190,5 @@ class Server:
         await server.stop(min(grace_ms, _LEFTOVER_MS) / 1000)
         if leaving is not None:
             await leaving
+        if self._acceptors is not None:
+            await self._acceptors.ended()

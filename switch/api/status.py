@@ -1,6 +1,7 @@
 """Reason -> google.rpc.Status: the same details whether a call is refused or one item of a batch."""
 
 import logging
+from functools import cache
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -86,8 +87,18 @@ def refusal_of(error: Exception) -> Refused:
 
 async def abort(context: grpc.aio.ServicerContext, refusal: Refused) -> NoReturn:
     """End the call with the refusal. Always raises."""
-    status = status_of(refusal)
-    await context.abort(
-        _CODE_OF[refusal.reason.name], status.message, trailing_metadata=((_DETAILS_KEY, status.SerializeToString()),)
-    )
+    plain = not refusal.field and not refusal.figures and refusal.message == refusal.reason.advice
+    message, trailing = _plain_end(refusal.reason.name) if plain else _end(refusal)
+    await context.abort(_CODE_OF[refusal.reason.name], message, trailing_metadata=trailing)
     raise AssertionError("abort returned")
+
+
+def _end(refusal: Refused) -> tuple[str, tuple[tuple[str, bytes]]]:
+    status = status_of(refusal)
+    return status.message, ((_DETAILS_KEY, status.SerializeToString()),)
+
+
+@cache
+def _plain_end(reason: str) -> tuple[str, tuple[tuple[str, bytes]]]:
+    """The same for a refusal that says no more than its reason: in an overload there are thousands."""
+    return _end(Refused(reason))

@@ -2,7 +2,7 @@
 
 A lane is one shard's queue. A group leaves it at the end of the turn in which its first item came, bounded by count and
 bytes; while one is out the next one grows, and leaves beside it only when it is large: a script call costs as much as
-many items, so under load the groups make themselves as large as they should be. Where callers come one by one, and yet
+many items, so under load the groups make themselves as large as they should be. Enquiries wait for enquiries only. Where callers come one by one, and yet
 so many that groups have several items, a small group also gathers for a moment. Completions leave before enquiries,
 and enquiries before new payments, so that an overload never stops what has begun.
 
@@ -89,6 +89,7 @@ class Lane:
         self._runners = runners
         self._queues: dict[Kind, _Queue] = {kind: _Queue() for kind in sorted(runners)}
         self._running: set[asyncio.Task[None]] = set()
+        self._enquiry: asyncio.Task[None] | None = None  # the one of them that reads
         self._due: asyncio.Handle | None = None  # the next flush
         self._gathering = False  # whether that one waits for more than the end of the turn
         self._last_items = 0  # of the last group
@@ -155,16 +156,23 @@ class Lane:
     def _flush(self) -> None:
         self._due = None
         for kind, queue in self._queues.items():
-            while queue.parcels and self._may_leave(queue.items):
+            while queue.parcels and self._may_leave(kind, queue.items):
                 group = self._take(kind, queue)
                 if group:
                     task = asyncio.create_task(self._run(kind, group), name=f"store group {kind.name}")
                     self._running.add(task)
+                    if kind is Kind.READ:
+                        self._enquiry = task
                     task.add_done_callback(self._ran)
 
-    def _may_leave(self, items: int) -> bool:
-        """A few wait for the group that is out, and leave with those that come meanwhile; many need not."""
-        running = len(self._running)
+    def _may_leave(self, kind: Kind, items: int) -> bool:
+        """A few wait for the group that is out, and leave with those that come meanwhile; many need not.
+
+        Enquiries wait for enquiries only: where payments never cease, some group is always out.
+        """
+        if kind is Kind.READ:
+            return self._enquiry is None
+        running = len(self._running) - (self._enquiry is not None)
         return not running or (items >= GROUP_ITEMS_BESIDE_ANOTHER and running < GROUPS_IN_FLIGHT_PER_SHARD)
 
     def _take(self, kind: Kind, queue: _Queue) -> list[_Parcel]:
@@ -219,6 +227,8 @@ class Lane:
 
     def _ran(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        if task is self._enquiry:
+            self._enquiry = None
         waiting = max(queue.items for queue in self._queues.values())
         if waiting:
             self._flush_soon(asyncio.get_running_loop(), many=waiting >= GROUP_ITEMS_BESIDE_ANOTHER)

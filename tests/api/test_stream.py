@@ -128,23 +128,31 @@ async def test_a_batch_of_the_wrong_size_ends_the_stream_after_those_before_it(c
         assert (refused.code, refused.reason, refused.field) == ("INVALID_ARGUMENT", reason, "items")
 
 
-async def test_the_engine_is_full_for_items_not_for_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_engine_refuses_the_items_of_streams_that_run_and_calls_that_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("switch.engine.admission.ADMISSION_PLACES_FIRST", 2)
     async with serving() as api:
-        api.world.near.hold()
         running, stream = open_stream(api), open_stream(api)
+        for each in (running, stream):
+            await each.write(batch(submit_request()))
+            assert (await each.read()).results[0].payment.state == COMMITTED
+        api.world.near.hold()
         await running.write(batch(submit_request(), submit_request()))
-        await api.world.near.arrived()
+        await until(lambda: len(api.world.near.asked["prepare"]) == 4)
         await stream.write(batch(*(submit_request() for _ in range(3))))
         results = (await stream.read()).results
-        await stream.done_writing()
+        came = await refusal(open_stream(api).read())  # before it has said anything
         api.world.near.release()
         assert [each.payment.state for each in (await running.read()).results] == [COMMITTED] * 2
-        await running.done_writing()
+        await stream.write(batch(submit_request()))
+        assert (await stream.read()).results[0].payment.state == COMMITTED
+        for each in (running, stream):
+            await each.done_writing()
     refused = [read_status(result.error) for result in results if result.HasField("error")]
-    assert [(each.code, each.reason, each.retry_after_ms) for each in refused] == [
+    assert [(each.code, each.reason, each.retry_after_ms) for each in (*refused, came)] == [
         ("RESOURCE_EXHAUSTED", "OVERLOADED", 200)
-    ] * 3
+    ] * 4
 
 
 async def test_a_drain_answers_what_was_read_then_says_where_to_go() -> None:

@@ -118,6 +118,24 @@ async def test_many_leave_beside_others_until_enough_are_out(lane: Lane, script:
     assert [len(group) for group in script.groups] == [*many, GROUP_ITEMS_BESIDE_ANOTHER]
 
 
+async def test_enquiries_wait_for_enquiries_and_for_nothing_else(lane: Lane, script: Script) -> None:
+    """Where payments never cease, some group is always out: whoever asks must not wait for its end."""
+    calls = []
+    for kind, name in (
+        (Kind.PREPARE, "first"),
+        (Kind.READ, "look 1"),
+        (Kind.READ, "look 2"),
+        (Kind.READ, "look 3"),
+        (Kind.PREPARE, "new"),
+    ):
+        calls.append(asyncio.create_task(lane.call(kind, item(name))))
+        await turn()
+    assert script.groups == [["first"], ["look 1"]]
+    script.gate.set()
+    await asyncio.gather(*calls)
+    assert sorted(script.groups[2:]) == [["look 2", "look 3"], ["new"]]
+
+
 async def test_too_much_waiting_refuses_new_work_and_never_completions(lane: Lane, script: Script) -> None:
     out = asyncio.create_task(lane.call(Kind.PREPARE, item("first")))
     await script.sent.wait()
