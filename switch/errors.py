@@ -87,6 +87,7 @@ REASONS: Final[Mapping[str, Reason]] = _catalogue(
     R("CALLER_UNKNOWN",          "UNAUTHENTICATED",     "DS0A", _NO,   False, 0,     "present a certificate whose SAN names a participant"),
     R("CALLER_NOT_PERMITTED",    "PERMISSION_DENIED",   "AG01", _NO,   False, 0,     "this method belongs to another role"),
     R("OVERLOADED",              "RESOURCE_EXHAUSTED",  "AB08", _SAME, False, 200,   "back off; nothing was begun"),
+    R("PACE_EXCEEDED",           "RESOURCE_EXHAUSTED",  "AB08", _SAME, False, 200,   "send no more payments a second than agreed; nothing was begun"),
     R("DEADLINE_PASSED",         "DEADLINE_EXCEEDED",   "AB03", _SAME, True,  0,     "repeat, or ask with GetPayment"),
     # --- the shape ---------------------------------------------------------------------------------------------------
     R("FIELD_MISSING",           "INVALID_ARGUMENT",    "FF01", _NO,   False, 0,     "fill the named field; no trace was left"),

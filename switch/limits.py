@@ -51,9 +51,15 @@ INBOUND_REFUSALS_KEPT: Final = 10_000  # refusals told to rails and not recorded
 PAYMENTS_IN_FLIGHT_MAX: Final = 10_000  # running submits of one worker; beyond it OVERLOADED
 ADMISSION_PLACES_FIRST: Final = 2_048  # of those, until it is known how quickly they end: eight files of 256
 ADMISSION_PLACES_MIN: Final = 256  # one group: a store that is slow by itself, or a machine that is, still gets it
-ADMISSION_WAIT_MS_MAX: Final = 100  # in front of the rail, for who waits least; fsync takes 1 to 20, the rest is a queue
+ADMISSION_WAIT_MS_MAX: Final = (
+    100  # in front of the rail, for who waits least; fsync takes 1 to 20, the rest is a queue
+)
 ADMISSION_LOOK_MS: Final = 200  # how often the number of places may change: a burst is over by then
 ADMISSION_ACTIVE_MS: Final = 1_000  # who began nothing in that time, and has nothing under way, has no share
+PACE_MAX: Final = 1_000_000  # payments a second agreed with one institution; no worker does a tenth of it
+PACE_AHEAD_MS: Final = (
+    100  # how far one may run ahead of its pace: a batch or a burst in one go, less than anybody notices
+)
 CALLS_IN_FLIGHT_MAX: Final = 2_000  # concurrent RPCs of one worker that begin something, streams included
 LOOKS_IN_FLIGHT_MAX: Final = 2_000  # the same for RPCs that only look: counted apart, new work never sheds them
 ACCEPTS_PER_METHOD: Final = 32  # calls of one busy method taken in one turn of the event loop

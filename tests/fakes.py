@@ -17,7 +17,7 @@ from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money, Rate
 from switch.domain.party import Account, Party, Place, Scheme
 from switch.domain.payment import Hold
-from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
+from switch.engine import Directory, Paces, Payments, Quotes, Recovery, RecoveryTimes, Watch
 from switch.ports import (
     Answered,
     Enquiry,
@@ -244,6 +244,7 @@ class World:
         rails = {rail.name: rail for rail in (self.near, self.far)}
         self.router = router = RouterHolder(CORRIDORS)
         self.watch = watch = Watch(payments)
+        self.paces = Paces({})
         self.quotes = Quotes(store=quotes, participants=participants, router=router, fees=fees or {}, clock=clock)
         self.payments = Payments(
             store=payments,
@@ -252,6 +253,7 @@ class World:
             rails=rails,
             watch=watch,
             clock=clock,
+            paces=self.paces,
             identity_hash=self.identity_hash,
             hold_ms=hold_ms,
         )

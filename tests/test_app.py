@@ -14,6 +14,7 @@ from switch import app
 from switch import rules as switch_rules
 from switch.app import Switch, check, connect_rails, identity_hash, serve
 from switch.errors import ConfigError
+from switch.limits import PACE_AHEAD_MS
 from switch.settings import Settings, load_settings
 
 WAIT_S_MAX = 20
@@ -178,9 +179,13 @@ def test_rules_are_reloaded_as_a_whole_or_not_at_all(tmp_path: Path, caplog: pyt
     assert switch._fees == before
     caplog.set_level(logging.INFO)
     (rules / "fees.toml").write_text("# nothing costs anything\n", "utf-8")
+    pace = '[[pace]]\nparticipant = "HKWALLET"\nper_second = 1\nsource = "ours: a test"\ndate = 2026-11-26\n'
+    (rules / "paces.toml").write_text(pace, "utf-8")
     switch.reload_rules()
     assert "rules reloaded" in caplog.text
     assert switch._fees == {}
+    switch._paces.began("HKWALLET", 2, 0)
+    assert switch._paces.wait_ms("HKWALLET", 0) == 2_000 - PACE_AHEAD_MS
 
 
 def test_check_needs_every_rail_of_the_settings_to_have_a_gateway(tmp_path: Path) -> None:

@@ -66,8 +66,9 @@ class PaymentService:
     async def SubmitPayments(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
         """Pay in batches; see BatchStream. A call that comes when there is no room is refused before it is read."""
         participant = CALL.get().participant
-        if not self._parts.payments.has_room(participant):
-            raise Refused("OVERLOADED")
+        refused = self._parts.payments.no_room(participant)
+        if refused is not None:
+            raise refused
         stream = BatchStream(self._parts.payments, participant, context, self._parts.meter)
         self._streams.add(stream)
         try:

@@ -87,11 +87,12 @@ class BatchStream:
     async def _batch(self, request: bytes) -> bytes:
         """All items at once, so that they share every round trip; each is answered for itself. Raises as `run`."""
         budget, parsed_ns = budget_ms(self._context), self._meter.now_ns()
-        if not self._payments.has_room(self._participant):
-            refused = count_items(request)  # in an overload what is not let in is not read
-            if refused is not None and 0 < refused <= BATCH_ITEMS_MAX:
-                self._meter.refused("OVERLOADED", refused)
-                return write_results([_FULL] * refused)
+        refused = self._payments.no_room(self._participant)
+        if refused is not None:
+            count = count_items(request)  # in an overload what is not let in is not read
+            if count is not None and 0 < count <= BATCH_ITEMS_MAX:
+                self._meter.refused(refused.reason.name, count)
+                return write_results([_answer_to(0, refused)] * count)  # it names no item
         items = read_batch(self._participant, request)
         if items is None:
             message = message_from(payment_pb2.SubmitPaymentsRequest, request)
@@ -138,6 +139,3 @@ class BatchStream:
 def _answer_to(index: int, refusal: Refused) -> bytes:
     answer = payment_pb2.SubmitPaymentResult(error=status_of(refusal, f"items[{index}]."))
     return answer.SerializeToString()
-
-
-_FULL: Final = _answer_to(0, Refused("OVERLOADED"))  # names no item; in an overload most answers are this one

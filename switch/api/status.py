@@ -1,7 +1,7 @@
 """Reason -> google.rpc.Status: the same details whether a call is refused or one item of a batch."""
 
 import logging
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -14,7 +14,6 @@ from switch.errors import (
     REASONS,
     ArchiveUnavailable,
     BrokerUnavailable,
-    Reason,
     Refused,
     StoreUnavailable,
     anatomy,
@@ -42,18 +41,17 @@ def _packed(detail: Any) -> AnyMessage:
     )
 
 
-def _retry_info(reason: Reason) -> AnyMessage:
-    seconds, rest_ms = divmod(reason.retry_after_ms, 1000)
+@lru_cache(256)
+def _retry_info(after_ms: int) -> AnyMessage:
+    seconds, rest_ms = divmod(after_ms, 1000)
     return _packed(RetryInfo(retry_delay=Duration(seconds=seconds, nanos=rest_ms * 1_000_000)))
-
-
-_RETRY_OF: Final = {reason.name: _retry_info(reason) for reason in REASONS.values() if reason.retry_after_ms > 0}
 
 
 def status_of(refusal: Refused, path: str = "") -> Status:
     """The refusal with all its details. `path` is set before the field, e.g. "items[3]." for an item of a batch.
 
-    A broken rule's name stands in the violation's `reason` and, like every figure, in ErrorInfo.metadata.
+    A broken rule's name stands in the violation's `reason` and, like every figure, in ErrorInfo.metadata. A figure
+    `retry_after_ms` is what RetryInfo says instead of the catalogue's.
     """
     reason = refusal.reason
     details = [_packed(ErrorInfo(reason=reason.name, domain=DOMAIN, metadata=refusal.figures))]
@@ -64,9 +62,8 @@ def status_of(refusal: Refused, path: str = "") -> Status:
             reason=refusal.figures.get("rule", reason.name),
         )
         details.append(_packed(BadRequest(field_violations=[violation])))
-    retry = _RETRY_OF.get(reason.name)
-    if retry is not None:
-        details.append(retry)
+    if reason.retry_after_ms:
+        details.append(_retry_info(int(refusal.figures.get("retry_after_ms", reason.retry_after_ms))))
     code: int = _CODE_OF[reason.name].value[0]
     return Status(code=code, message=f"{reason.name}: {refusal.message}", details=details)
 

@@ -19,7 +19,7 @@ from switch.app.settlement import Settling, Work
 from switch.app.watching import watched
 from switch.archive import SqlArchive, open_archive
 from switch.domain.corridor import Fee
-from switch.engine import Directory, Payments, Quotes, Recovery, RecoveryTimes, Watch
+from switch.engine import Directory, Paces, Payments, Quotes, Recovery, RecoveryTimes, Watch
 from switch.errors import ConfigError, anatomy
 from switch.garbage import collect_rarely
 from switch.limits import BACKGROUND_END_MS, BACKGROUND_RESTART_MS, CLOCK_SKEW_MS_MAX, RAIL_MESSAGE_VALID_MS
@@ -68,6 +68,7 @@ class Switch:
         self._stopping = False
         self._rules = check(settings)
         self._router = RouterHolder(self._rules.corridors)
+        self._paces = Paces(self._rules.paces)
         self._fees: dict[str, Fee] = dict(self._rules.fees)  # the quotes look into this one; a reload changes it
         self._opened = AsyncExitStack()  # what is up, and how each of it ends, in the order it came up
         self._works: list[Work] = []  # in the background, not begun yet
@@ -110,6 +111,7 @@ class Switch:
             watch=watch,
             clock=clock,
             identity_hash=hashed,
+            paces=self._paces,
             hold_ms=settings.hold_ms,
             meter=self._watched.meter,
         )
@@ -186,7 +188,7 @@ class Switch:
     def reload_rules(self) -> None:
         """Read the rules again; files that are wrong leave everything as it was, and are logged.
 
-        Corridors, limits, hours, purposes and fees change at once, together, for what begins from now on.
+        Corridors, limits, hours, purposes, fees and paces change at once, together, for what begins from now on.
         """
         try:
             rules = check(self.settings)
@@ -196,6 +198,7 @@ class Switch:
             return
         self._fees.clear()
         self._fees.update(rules.fees)
+        self._paces.change(rules.paces)
         if rules.gateways != self._rules.gateways:
             _LOG.warning("gateways have changed: payments that come from the rails keep the old ones until a restart")
         _LOG.info("rules reloaded: %d corridors", len(rules.corridors))

@@ -1,6 +1,7 @@
 """The flows. The only place with control flow; it knows ports, never a library."""
 
 from switch.engine.directory import Directory, RouteOption
+from switch.engine.paces import Paces
 from switch.engine.payments import Payments, Running, Submitted
 from switch.engine.quotes import Fee, QuoteRequest, Quotes
 from switch.engine.recovery import Recovery, RecoveryTimes
@@ -11,6 +12,7 @@ from switch.engine.window_schedule import WindowSchedule
 __all__ = [
     "Directory",
     "Fee",
+    "Paces",
     "Payments",
     "QuoteRequest",
     "Quotes",

@@ -9,6 +9,7 @@ from switch.domain.instruction import Instruction, differing_field
 from switch.domain.payment import Hold, Payment, State, Transition
 from switch.engine.admission import Admission
 from switch.engine.flight import Execution, Path, Submitted, ended
+from switch.engine.paces import Paces
 from switch.engine.quotes import Quotes
 from switch.engine.watch import Watch
 from switch.errors import Refused
@@ -18,7 +19,11 @@ from switch.routing import RouterHolder
 
 __all__ = ["Payments", "Running", "Submitted"]
 
-_UNDECIDED = ("OVERLOADED", "DEADLINE_PASSED")  # nothing is final: a rail that hears "refused" now could be told a lie
+_UNDECIDED = (
+    "OVERLOADED",
+    "PACE_EXCEEDED",
+    "DEADLINE_PASSED",
+)  # nothing is final: a rail that hears "refused" now could be told a lie
 
 
 class Running(NamedTuple):
@@ -42,10 +47,12 @@ class Payments:
         watch: Watch,
         clock: Clock,
         identity_hash: Callable[[str], str],
+        paces: Paces,
         hold_ms: int = HOLD_MS_MAX,
         meter: Meter = UNMETERED,
     ) -> None:
         self._admission = Admission()
+        self._paces = paces
         prepared = self._admission.prepared
         self._path = Path(store, quotes, router, rails, watch, clock, identity_hash, hold_ms, meter, prepared)
         self._store = store
@@ -69,9 +76,15 @@ class Payments:
         running = self._running.get((participant, request_id))
         return running is not None and running.execution.asking
 
-    def has_room(self, participant: str) -> bool:
-        """Whether it may begin something now. A batch is let in whole: whoever asks first need not read one that is not."""
-        return self._admission.has_room(participant)
+    def no_room(self, participant: str) -> Refused | None:
+        """Why it may begin nothing now: PACE_EXCEEDED or OVERLOADED; None: it may.
+
+        A batch is let in whole: whoever asks first need not read one that is not.
+        """
+        wait_ms = self._paces.wait_ms(participant, self._clock.now_ms())
+        if wait_ms:
+            return Refused("PACE_EXCEEDED", figures={"retry_after_ms": str(wait_ms)})
+        return None if self._admission.has_room(participant) else Refused("OVERLOADED")
 
     async def submit(self, instruction: Instruction, budget_ms: int) -> Submitted:
         """Pay, or answer what became of this request before.
@@ -92,12 +105,12 @@ class Payments:
     def begin(self, instructions: Sequence[Instruction]) -> list[Running | Refused]:
         """The executions of these requests, all of one participant: new ones, which fly together, or those that run.
 
-        Refused, and nothing begun: OVERLOADED, REQUEST_MISMATCH. Safe to repeat, as `submit`.
+        Refused, and nothing begun: PACE_EXCEEDED, OVERLOADED, REQUEST_MISMATCH. Safe to repeat, as `submit`.
         """
         begun: list[Running | Refused] = []
         flight: list[Execution] = []
         # Asked once: what comes together flies together.
-        room = bool(instructions) and self._admission.has_room(instructions[0].participant)
+        refused = self.no_room(instructions[0].participant) if instructions else None
         for instruction in instructions:
             key = (instruction.participant, instruction.request_id)
             running = self._running.get(key)
@@ -105,16 +118,18 @@ class Payments:
                 field = differing_field(running.instruction, instruction)
                 again = Running(instruction, running.execution, joined=True)
                 begun.append(Refused("REQUEST_MISMATCH", field=field) if field else again)
-            elif not room:
-                begun.append(Refused("OVERLOADED"))
+            elif refused is not None:
+                begun.append(refused)
             else:
                 execution = Execution(instruction, self._ended)
                 self._running[key] = running = Running(instruction, execution)
                 begun.append(running)
                 flight.append(execution)
         if flight:
-            self._admission.entered(flight[0].instruction.participant, len(flight))
-            task = asyncio.get_running_loop().create_task(self._path.fly(flight, self._clock.now_ms()))
+            participant, now_ms = flight[0].instruction.participant, self._clock.now_ms()
+            self._admission.entered(participant, len(flight))
+            self._paces.began(participant, len(flight), now_ms)
+            task = asyncio.get_running_loop().create_task(self._path.fly(flight, now_ms))
             self._flights.add(task)
             task.add_done_callback(self._flights.discard)
         return begun
@@ -147,7 +162,7 @@ class Payments:
         be paid because a minute later the rule would let it pass, for the rail has given the money back.
 
         Raises:
-            Refused: OVERLOADED, DEADLINE_PASSED; StoreUnavailable: not decided, the rail asks again.
+            Refused: one of _UNDECIDED; StoreUnavailable: not decided, the rail asks again.
         """
         key = (instruction.participant, instruction.request_id)
         earlier = self._refused_inbound.get(key)

@@ -1,10 +1,10 @@
-"""Corridors, limits, hours, purposes, fees, rates of reference, arrangements and calendars: rows with source and date.
+"""Corridors, limits, hours, purposes, fees, paces, rates of reference, arrangements and calendars: rows with source and date.
 
 The rows that ship are TOML files beside this module. An operator may give a folder of files of the same names: each
 replaces ours as a whole. Anything unknown, missing, doubled or at odds is a ConfigError that names file, row and field.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -16,11 +16,11 @@ from switch.domain.money import ISO_MINOR_DIGITS, Asset, Rate
 from switch.domain.party import Place, Scheme
 from switch.domain.settlement import Arrangement
 from switch.errors import ConfigError, InvalidValue
-from switch.limits import AMOUNT_MINOR_MAX, CORRIDORS_MAX, RATE_TERM_MAX, ROUTE_LIMITS_MAX
+from switch.limits import AMOUNT_MINOR_MAX, CORRIDORS_MAX, PACE_MAX, RATE_TERM_MAX, ROUTE_LIMITS_MAX
 from switch.rules._rows import Row, read_tables
 from switch.rules._settlement import read_arrangements, read_calendars
 
-__all__ = ["FILES", "Gateway", "ReferenceRate", "Rules", "load_rules"]
+__all__ = ["FILES", "PACE_OF_ALL", "Gateway", "ReferenceRate", "Rules", "load_rules"]
 
 FILES: Final = (
     "rates.toml",
@@ -31,7 +31,9 @@ FILES: Final = (
     "fees.toml",
     "calendars.toml",
     "arrangements.toml",
+    "paces.toml",
 )
+PACE_OF_ALL: Final = "default"  # a row of paces.toml; no participant's id, for those are upper case
 _SHIPPED: Final = Path(__file__).parent
 _BASIS_POINTS_MAX: Final = 10_000
 _Value = TypeVar("_Value")
@@ -66,6 +68,7 @@ class Rules(NamedTuple):
     gateways: Mapping[str, Gateway]  # by rail
     arrangements: Mapping[str, Arrangement]  # every asset over every rail belongs to exactly one
     calendars: Mapping[str, Calendar]
+    paces: Mapping[str, int]  # payments a second by participant, PACE_OF_ALL for those without a row; 0: not bounded
 
 
 def load_rules(rules_dir: Path | None = None) -> Rules:
@@ -85,7 +88,8 @@ def load_rules(rules_dir: Path | None = None) -> Rules:
     calendars = read_calendars(paths["calendars.toml"])
     agents = {rail: gateway.participant for rail, gateway in gateways.items()}
     arrangements = read_arrangements(paths["arrangements.toml"], calendars, agents)
-    return Rules(corridors, fees, limits, hours, purposes, rates, gateways, arrangements, calendars)
+    paces = _paces(paths["paces.toml"], agents.values())
+    return Rules(corridors, fees, limits, hours, purposes, rates, gateways, arrangements, calendars, paces)
 
 
 def _paths(rules_dir: Path | None) -> dict[str, Path]:
@@ -203,6 +207,20 @@ def _fees(path: Path, corridors: Mapping[str, Corridor]) -> dict[str, Fee]:
         row.end()
         _add(row, "corridor", row.key, fee, fees)
     return fees
+
+
+def _paces(path: Path, gateways: Iterable[str]) -> dict[str, int]:
+    paces: dict[str, int] = {}
+    for row in _rows(path, "pace", key="participant"):
+        if row.key != PACE_OF_ALL:
+            try:
+                parse_participant_id(row.key)
+            except InvalidValue as error:
+                raise row.wrong("participant", f"{error}, or {PACE_OF_ALL!r}") from error
+        per_second = row.integer("per_second", 1, PACE_MAX)
+        row.end()
+        _add(row, "participant", row.key, per_second, paces)
+    return {**dict.fromkeys(gateways, 0), **paces}
 
 
 # --- corridors -------------------------------------------------------------------------------------------------------

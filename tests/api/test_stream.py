@@ -9,7 +9,7 @@ import pytest
 from bayswitch.v1 import payment_pb2
 
 from switch.errors import RailRejected
-from switch.limits import BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_PER_STREAM
+from switch.limits import BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_PER_STREAM, PACE_AHEAD_MS
 from tests.api.support import Api, read_status, refusal, serving, submit_request
 from tests.fakes import until
 
@@ -153,6 +153,22 @@ async def test_a_full_engine_refuses_the_items_of_streams_that_run_and_calls_tha
     assert [(each.code, each.reason, each.retry_after_ms) for each in (*refused, came)] == [
         ("RESOURCE_EXHAUSTED", "OVERLOADED", 200)
     ] * 4
+
+
+async def test_who_is_faster_than_agreed_hears_for_how_long_and_its_neighbour_nothing() -> None:
+    async with serving() as api:
+        api.world.paces.change({"ALFA": 10})
+        stream = open_stream(api)
+        await stream.write(batch(*(submit_request() for _ in range(20))))
+        assert {result.payment.state for result in (await stream.read()).results} == {COMMITTED}
+        await stream.write(batch(submit_request(), submit_request()))
+        told = [read_status(result.error) for result in (await stream.read()).results]
+        told += [await refusal(open_stream(api).read()), await refusal(api.submit(submit_request()))]
+        await stream.done_writing()
+        assert [(each.code, each.reason) for each in told] == [("RESOURCE_EXHAUSTED", "PACE_EXCEEDED")] * 4
+        assert {each.retry_after_ms for each in told} == {2_000 - PACE_AHEAD_MS}  # the world's clock stands still
+        assert len(api.world.store.payments) == 20
+        assert (await api.submit(caller="BRAVO")).state == COMMITTED
 
 
 async def test_a_drain_answers_what_was_read_then_says_where_to_go() -> None:

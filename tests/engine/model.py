@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from switch.domain.money import Asset, Rate
 from switch.domain.payment import Hold, Payment, Transition
-from switch.engine import Fee, Payments, Quotes, Recovery, RecoveryTimes, Watch
+from switch.engine import Fee, Paces, Payments, Quotes, Recovery, RecoveryTimes, Watch
 from switch.errors import RailRejected, RailSilent, RailUnavailable, StoreUnavailable
 from switch.ports import Enquiry, Outcome, Prepared, RailAck
 from switch.routing import RouterHolder
@@ -232,6 +232,7 @@ class Process:
         self.quotes = Quotes(store=store, participants=store, router=router, fees=fees, clock=clock, life_ms=QUOTE_MS)
         self.payments = Payments(
             store=store, quotes=self.quotes, router=router, rails=rails, watch=watch, clock=clock,
+            paces=Paces({}),
             identity_hash=lambda text: text,
         )  # fmt: skip
         self.recovery = Recovery(

@@ -14,7 +14,7 @@ from switch.domain.party import Place
 from switch.errors import ConfigError
 from switch.limits import CORRIDORS_MAX
 from switch.routing import Router
-from switch.rules import FILES, load_rules
+from switch.rules import FILES, PACE_OF_ALL, load_rules
 
 SHIPPED = Path(switch.rules.__file__).parent
 RULES = load_rules()
@@ -143,6 +143,37 @@ def test_a_faulty_file_names_file_row_and_field(tmp_path: Path, line: str) -> No
         load_rules(tmp_path)
     assert str(caught.value).startswith(f"{file}: ")
     assert expected in str(caught.value)
+
+
+PACE = """
+[[pace]]
+participant = "HKWALLET"
+per_second = 500
+source = "ours: a test"
+date = 2026-11-26
+"""
+
+
+def test_nobody_has_a_pace_until_it_is_agreed(tmp_path: Path) -> None:
+    assert set(RULES.paces.values()) == {0}
+    (tmp_path / "paces.toml").write_text(PACE + PACE.replace("HKWALLET", PACE_OF_ALL).replace("500", "20"), "utf-8")
+    gateways = dict.fromkeys((gateway.participant for gateway in RULES.gateways.values()), 0)
+    assert load_rules(tmp_path).paces == {"HKWALLET": 500, PACE_OF_ALL: 20, **gateways}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("= 500", "= 0", "field 'per_second': must be 1 to"),
+        ("= 500", "= 0.5", "field 'per_second': must be a whole number"),
+        ("HKWALLET", "hkwallet", "field 'participant'"),
+        ("= 500", "= 500\nburst = 1", "field 'burst': is unknown"),
+    ],
+)
+def test_a_faulty_pace_names_row_and_field(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    (tmp_path / "paces.toml").write_text(PACE.replace(old, new), "utf-8")
+    with pytest.raises(ConfigError, match=f"^paces.toml: pace '.+': {expected}"):
+        load_rules(tmp_path)
 
 
 def test_two_rows_may_not_take_the_same(tmp_path: Path) -> None:
