@@ -6,6 +6,7 @@ provider's own software does is counted, what makes up ids is not.
 
 import asyncio
 import atexit
+import contextlib
 import os
 import random
 import subprocess
@@ -247,13 +248,16 @@ async def send_batches(channels: Sequence[grpc.aio.Channel], payer: Payer, reque
 
     async def stream(channel: grpc.aio.Channel) -> None:
         nonlocal repeats
-        call = payment_pb2_grpc.PaymentServiceStub(channel).SubmitPayments(metadata=payer.metadata)
+        submit = payment_pb2_grpc.PaymentServiceStub(channel).SubmitPayments
+        call = submit(metadata=payer.metadata)
         while batches and repeats <= len(requests):
             batch, begun = batches.pop(), time.perf_counter()
-            await call.write(batch)
-            answer = await call.read()
+            results = await _results(call, batch)
             latencies.append(1000 * (time.perf_counter() - begun))
-            begun_again = [item for item, result in zip(batch.items, answer.results, strict=True) if _again(result)]
+            if results is None:
+                begun_again, call = list(batch.items), submit(metadata=payer.metadata)
+            else:
+                begun_again = [item for item, result in zip(batch.items, results, strict=True) if _again(result)]
             if begun_again:
                 repeats += len(begun_again)
                 await asyncio.sleep(_AGAIN_SECONDS)
@@ -269,6 +273,18 @@ async def send_batches(channels: Sequence[grpc.aio.Channel], payer: Payer, reque
     latencies.sort()
     middle, last = latencies[len(latencies) // 2], latencies[min(int(len(latencies) * 0.99), len(latencies) - 1)]
     return Rate(len(requests) / elapsed, middle, last, len(requests))
+
+
+async def _results(call: Any, batch: Any) -> Any:
+    """The answers to a batch; None: the call was refused when it came, for there was no room. Raises AioRpcError."""
+    with contextlib.suppress(asyncio.InvalidStateError):  # it had ended before we wrote
+        try:
+            await call.write(batch)
+            return (await call.read()).results
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+    return None
 
 
 def _again(result: Any) -> bool:

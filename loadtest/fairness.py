@@ -1,17 +1,21 @@
 """One participant at ten times its share: what the others notice.
 
-python -m loadtest.fairness [--only files,singles] [--levels 0.3,0.5,0.9] [--runs 3] [--seconds 8]
+python -m loadtest.fairness [--only files,singles] [--levels 0.3,0.5,0.9] [--runs 3] [--seconds 8] [--no-paces]
 
-The capacity is found in the same run. Nine participants share a level of it evenly, then one of them offers ten times its
-share; both by turns, so that a ratio is of one moment. The figure is the p99 of the eight who changed nothing. Every payment
-is audited afterwards. Prints a table with the goal and verdicts, keeps JSON in `results`; exit 1 when a goal is missed.
+The capacity is found in the same run. Nine participants share a level of it evenly, each with a pace agreed that is just
+above its share (paces.toml, read again by the running switch); then one of them offers ten times its share; both by turns,
+so that a ratio is of one moment. The figure is the p99 of the eight who changed nothing. `--no-paces` measures what
+admission does alone. Every payment is audited afterwards. Prints a table with the goal and verdicts, keeps JSON in `results`; exit 1 when a goal is missed.
 """
 
 import argparse
+import asyncio
+import math
+import os
+import signal
 import statistics
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any, Final
 
 from loadtest.offers import Log, offer, p99_ms
@@ -37,6 +41,14 @@ TIMES: Final = 10
 FILE_ITEMS: Final = 16  # small, so that everybody sends many a second
 MOVES_MAX: Final = 1.1
 PATIENCE_SECONDS: Final = 15
+PACE_OVER_SHARE: Final = 1.1
+RELOAD_SECONDS: Final = 1.0  # rules are read again in a tenth of that
+_PACE: Final = """[[pace]]
+participant = "{name}"
+per_second = {pace}
+source = "ours: fairness"
+date = 2026-11-26
+"""
 
 
 async def _phase(offering: Offering, share: float, times: float, seconds: float) -> dict[str, float]:
@@ -59,12 +71,34 @@ async def _phase(offering: Offering, share: float, times: float, seconds: float)
     }
 
 
-async def _measure(offering: Offering, name: str, levels: Sequence[float], runs: int, seconds: float) -> dict[str, Any]:
+class _Paces:
+    """What the running switch is told of what was agreed."""
+
+    def __init__(self, sandbox: Sandbox, *, agreed: bool) -> None:
+        self._file = sandbox.directory / "rules" / "paces.toml"
+        self._switch = sandbox.switch
+        self._agreed = agreed
+
+    async def agree(self, share: float) -> None:
+        """A pace for each of NINE, a little more than its share; none for a share of 0."""
+        pace = math.ceil(share * PACE_OVER_SHARE)
+        rows = [_PACE.format(name=name, pace=pace) for name in NINE] if share and self._agreed else []
+        self._file.write_text("\n".join(rows), "utf-8")
+        assert self._switch is not None
+        os.kill(self._switch.pid, signal.SIGHUP)
+        await asyncio.sleep(RELOAD_SECONDS)
+
+
+async def _measure(offering: Offering, name: str, paces: _Paces, options: argparse.Namespace) -> dict[str, Any]:
+    await paces.agree(0)
     peak = await peak_of(offering, UNDER_WAY[name])
     rows = []
-    for level in levels:
+    for level in options.levels:
         share = level * peak.per_second / len(NINE)
-        found = [[await _phase(offering, share, times, seconds) for times in (1, TIMES)] for _ in range(runs)]
+        await paces.agree(share)
+        found = [
+            [await _phase(offering, share, times, options.seconds) for times in (1, TIMES)] for _ in range(options.runs)
+        ]
         rows.append({"level": level, "share_per_second": share, "runs": found})
     return {"kind": name, "size": offering.kind.size, "peak": peak._asdict(), "levels": rows}
 
@@ -86,10 +120,8 @@ def _row(kind: str, row: dict[str, Any]) -> tuple[str, bool]:
 async def _run(options: argparse.Namespace, sandbox: Sandbox) -> Measured:
     told: list[tuple[str, str, str]] = []
     ways = await kinds(sandbox.address, FILE_ITEMS)
-    found = [
-        await _measure(Offering(ways[name], told), name, options.levels, options.runs, options.seconds)
-        for name in options.only
-    ]
+    paces = _Paces(sandbox, agreed=options.paces)
+    found = [await _measure(Offering(ways[name], told), name, paces, options) for name in options.only]
     return found, await check_books(sandbox, told)
 
 
@@ -102,6 +134,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0, help="of one phase")
+    parser.add_argument("--paces", action=argparse.BooleanOptionalAction, default=True, help="agreed with each")
     options = parser.parse_args()
     found, problems = kept_run("fairness", lambda sandbox: _run(options, sandbox))
     rows = [_row(each["kind"], row) for each in found for row in each["levels"]]
