@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -19,6 +19,24 @@ OUTBOX: Final = "outbox:{s0}"
 PAUSE_SECONDS: Final = 0.02
 STOPPED_AFTER_SECONDS: Final = 1.5  # of load
 STOPPED_SECONDS: Final = 2
+
+
+@contextlib.contextmanager
+def _hand(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """`work` runs in a thread of its own beside the block; it is given what is set when the block is over."""
+    over = threading.Event()
+    hand = threading.Thread(target=work, args=(over,), name="plant")
+    hand.start()
+    try:
+        yield
+    finally:
+        over.set()
+        hand.join()
+
+
+def _go_on(pids: Iterable[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -37,27 +55,21 @@ def _lost_event(system: System) -> Iterator[None]:
     """
     assert system.settlement is not None, "faults are planted in a system started here"
     store, relay = system.settlement.store, system.parts()["relay"]
-    over, dropped = threading.Event(), threading.Event()
+    dropped = threading.Event()
 
-    def drop() -> None:
+    def drop(over: threading.Event) -> None:
         try:
             while not (dropped.is_set() or over.wait(PAUSE_SECONDS)):
                 entries: Any = store.command("XRANGE", OUTBOX, "-", "+", "COUNT", 1)
                 if entries and store.command("XDEL", OUTBOX, entries[0][0]):
                     dropped.set()
         finally:
-            for pid in relay:
-                os.kill(pid, signal.SIGCONT)
+            _go_on(relay)
 
     for pid in relay:
         pause(pid)
-    hand = threading.Thread(target=drop, name="plant")
-    hand.start()
-    try:
+    with _hand(drop):
         yield
-    finally:
-        over.set()
-        hand.join()
     assert dropped.is_set(), "no event came that could be dropped"
 
 
@@ -65,9 +77,9 @@ def _lost_event(system: System) -> Iterator[None]:
 def _stopped_switch(system: System) -> Iterator[None]:
     """The switch stands still for STOPPED_SECONDS, once: whoever is due then waits, and must be seen to have waited."""
     assert system.settlement is not None, "faults are planted in a system started here"
-    store, switch, over = system.settlement.store, system.parts()["switch"], threading.Event()
+    store, switch = system.settlement.store, system.parts()["switch"]
 
-    def stop() -> None:
+    def stop(over: threading.Event) -> None:
         paid = False
         while not paid and not over.wait(PAUSE_SECONDS):
             paid = bool(store.command("XLEN", OUTBOX))
@@ -78,16 +90,10 @@ def _stopped_switch(system: System) -> Iterator[None]:
                 pause(pid)
             over.wait(STOPPED_SECONDS)
         finally:
-            for pid in switch:
-                os.kill(pid, signal.SIGCONT)
+            _go_on(switch)
 
-    hand = threading.Thread(target=stop, name="plant")
-    hand.start()
-    try:
+    with _hand(stop):
         yield
-    finally:
-        over.set()
-        hand.join()
 
 
 PLANTS: Final[dict[str, Callable[[System], AbstractContextManager[None]]]] = {

@@ -2,13 +2,12 @@
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
+from loadtest.looks import Looks
 from loadtest.measure import cpu_ms
 
 __all__ = ["Sample", "Sampler", "family", "slope_per_minute", "used_cpu_ms"]
@@ -48,32 +47,18 @@ def _look(part: str, pids: Iterable[int], at_ms: int) -> Sample:
     return Sample(at_ms, part, cpu, memory, descriptors)
 
 
-class Sampler:
+class Sampler(Looks):
     """Looks at every part once a second while the block runs. `parts`: name -> pids, asked anew each time."""
 
     def __init__(self, parts: Callable[[], Mapping[str, list[int]]]) -> None:
+        super().__init__("sampler", PERIOD_SECONDS)
         self.samples: list[Sample] = []
         self._parts = parts
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-
-    def _run(self) -> None:
-        while not self._over.wait(PERIOD_SECONDS):
-            self.look()
 
     def look(self) -> None:
         """One look at every part, now."""
         at_ms = round(time.perf_counter() * 1000)
         self.samples += [_look(part, pids, at_ms) for part, pids in self._parts().items()]
-
-    def __enter__(self) -> Self:
-        self.look()
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 def used_cpu_ms(samples: Iterable[Sample], part: str) -> int:

@@ -4,12 +4,13 @@ Kept is what a report shows, not the page. What several processes count is added
 """
 
 import re
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
+
+from loadtest.looks import Looks
 
 __all__ = ["COUNTERS", "GAUGES", "HISTOGRAMS", "PERIOD_SECONDS", "Histogram", "Look", "Scraper", "look_of"]
 
@@ -127,19 +128,14 @@ def _left_out(family: str, labels: Mapping[str, str]) -> bool:
     return only is not None and labels[only[0]] != only[1]
 
 
-class Scraper:
+class Scraper(Looks):
     """Looks every PERIOD_SECONDS while the block runs, and once at each end. `admins`: host:port of all processes."""
 
     def __init__(self, admins: Callable[[], Sequence[str]]) -> None:
+        super().__init__("scraper", PERIOD_SECONDS)
         self.looks: list[Look] = []
         self.missed = 0  # looks without an answer of every process: a part of a sum would be believed
         self._admins = admins
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="scraper", daemon=True)
-
-    def _run(self) -> None:
-        while not self._over.wait(PERIOD_SECONDS):
-            self.look()
 
     def look(self) -> None:
         """One look now; nothing where no process has an admin port."""
@@ -152,14 +148,8 @@ class Scraper:
         except (OSError, ValueError):
             self.missed += 1
 
-    def __enter__(self) -> Self:
-        self.look()
-        self._thread.start()
-        return self
-
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join()
+        super().__exit__(kind, error, at)
         if kind is None:
             self.look()
 
