@@ -8,6 +8,7 @@ Everything comes from one seed, which stands in the text of a failure.
 """
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -197,7 +198,7 @@ def mutations(data: bytes, rng: random.Random) -> Iterator[bytes]:
 
 def _mutated(data: bytes, rng: random.Random) -> bytes:
     at, run = rng.randrange(len(data)), rng.choice((1, 1, 2, 8, 40))
-    tags = [place for place in range(len(data)) if data[place] == 0x3C]
+    tags = [tag.start() for tag in re.finditer(b"<", data)]
     match rng.randrange(9):
         case 0:
             return data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
