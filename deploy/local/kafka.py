@@ -9,10 +9,8 @@ none outlives the process that started it.
 """
 
 import asyncio
-import base64
 import fcntl
 import os
-import secrets
 import shutil
 import subprocess
 import tempfile
@@ -23,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from xml.etree import ElementTree
 
-from deploy.local.node import KafkaFailed, Node
+from deploy.local.classes import shared_classes
+from deploy.local.node import KafkaFailed, Node, new_cluster_id
 
 __all__ = ["Cluster", "KafkaFailed", "Node", "available", "cluster", "libs", "missing"]
 
@@ -142,11 +141,12 @@ class Cluster:
             KafkaFailed: with the end of the broker's log; nothing is left running.
         """
         jars = libs()
+        classes = shared_classes(jars)
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="bayswitch-kafka-"))
         for attempt in range(START_ATTEMPTS_MAX):
             try:
-                self._lay_out(self._folder, jars)
+                self._lay_out(self._folder, jars, classes)
                 self._each(Node.start)
                 self._await_ready()
                 return
@@ -160,12 +160,13 @@ class Cluster:
                 self.stop()
                 raise
 
-    def _lay_out(self, folder: Path, jars: Path) -> None:
+    def _lay_out(self, folder: Path, jars: Path, classes: Path | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.nodes = [Node(number, folder / f"node-{number}", jars) for number in range(1, self._count + 1)]
+        numbers = range(1, self._count + 1)
+        self.nodes = [Node(number, folder / f"node-{number}", jars, classes) for number in numbers]
         named = folder / "cluster-id"
         if not named.exists():
-            named.write_text(base64.urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode())
+            named.write_text(new_cluster_id())
         for node in self.nodes:
             node.configure(self.nodes, quick=self._quick)
         self._each(lambda node: node.format(named.read_text()))

@@ -1,5 +1,6 @@
 """One Kafka broker and controller in a process of its own: configured, formatted, started, asked, stopped."""
 
+import base64
 import os
 import secrets
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from deploy.local import standstill
 
-__all__ = ["KafkaFailed", "Node"]
+__all__ = ["KafkaFailed", "Node", "new_cluster_id"]
 
 HOST = "127.0.0.1"
 PORT_FIRST, PORT_LAST = 20_000, 29_999  # under the ephemeral ports, so that a restart finds its port free
@@ -70,7 +71,8 @@ class KafkaFailed(Exception):
 class Node:
     """A broker on loopback. Its ports stay the same over kill and start. Not for several threads at once."""
 
-    def __init__(self, number: int, folder: Path, jars: Path) -> None:
+    def __init__(self, number: int, folder: Path, jars: Path, classes: Path | None = None) -> None:
+        """`classes` of `shared_classes` for these jars."""
         folder.mkdir(parents=True, exist_ok=True)
         self.number = number
         self.port, self.controller_port = _free_ports(2)
@@ -80,6 +82,7 @@ class Node:
         self._properties = folder / "server.properties"
         self._logging = folder / "log4j2.properties"
         self._jars = f"{jars}/*"
+        self._classes = [f"-XX:SharedArchiveFile={classes}"] if classes else []
         self._quick = True
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -122,12 +125,16 @@ class Node:
 
     def _java(self) -> list[str]:
         quick = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"] if self._quick else []
-        return ["java", "-Xmx512m", *quick, f"-Dlog4j2.configurationFile={self._logging}", "-cp", self._jars]
+        logging = f"-Dlog4j2.configurationFile={self._logging}"
+        return ["java", "-Xmx512m", *quick, *self._classes, logging, "-cp", self._jars]
 
-    def start(self) -> None:
-        """Start the process, on the same ports and data as before; `await_ready` says when it answers."""
+    def start(self, *options: str) -> None:
+        """Start the process, on the same ports and data as before; `await_ready` says when it answers.
+
+        `options` are the JVM's, for this life.
+        """
         assert not self.pid, "this node runs"
-        command = [sys.executable, "-S", str(GUARD), *self._java(), "kafka.Kafka", str(self._properties)]
+        command = [sys.executable, "-S", str(GUARD), *self._java(), *options, "kafka.Kafka", str(self._properties)]
         with self.log.open("ab") as log:
             self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         assert self._guard.stdout is not None
@@ -177,14 +184,14 @@ class Node:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return text[-LOG_TAIL_CHARS:]
 
-    def stop(self) -> None:
+    def stop(self, seconds_max: float = STOP_SECONDS_MAX) -> None:
         """Controlled shutdown; SIGKILL when it takes too long. Nothing happens when the node does not run."""
         if not self.pid or self._guard is None:
             return
         os.kill(self.pid, signal.SIGTERM)
         os.kill(self.pid, signal.SIGCONT)  # a paused process cannot hear the first
         try:
-            self._guard.wait(STOP_SECONDS_MAX)
+            self._guard.wait(seconds_max)
         except subprocess.TimeoutExpired:
             self.kill()
         else:
@@ -211,6 +218,11 @@ class Node:
             for pipe in (guard.stdin, guard.stdout):
                 if pipe is not None:
                     pipe.close()
+
+
+def new_cluster_id() -> str:
+    """16 random bytes, as `Node.format` wants them."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()
 
 
 def _free_ports(count: int) -> list[int]:
