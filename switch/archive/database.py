@@ -1,19 +1,16 @@
 """The link to the database: threads, so that the event loop never waits; one budget; one kind of error."""
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import psycopg
 from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from switch.archive.deadline import overdue, within
-from switch.archive.postgres import POSTGRES_OPTIONS, postgres_engine
 from switch.archive.schema import make_schema
 from switch.archive.sqlite import SQLITE_OPTIONS, sqlite_engine
 from switch.errors import ArchiveUnavailable, ConfigError
@@ -36,6 +33,7 @@ class Database:
     def __init__(self, engine: Engine, call_ms: int, options: dict[str, dict[str, Any]]) -> None:
         self._engine = engine
         self._call_ms = call_ms
+        self._failures = (SQLAlchemyError, engine.dialect.loaded_dbapi.Error, OSError)
         self._reading = engine.execution_options(**options["read"])
         self._writing = engine.execution_options(**options["write"])
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="archive-read")
@@ -89,7 +87,7 @@ class Database:
                     return self._once(engine, work)
             except IntegrityError as error:
                 raise Clash(_told(error)) from error
-            except (SQLAlchemyError, sqlite3.Error, psycopg.Error, OSError) as error:
+            except self._failures as error:
                 raise ArchiveUnavailable(_told(error)) from error
 
     def _once(self, engine: Engine, work: Callable[[Connection], _T]) -> _T:
@@ -139,4 +137,7 @@ def open_database(url: str, data_dir: Path, call_ms: int) -> Database:
         raise wanted from None
     if place.drivername not in ("postgresql", "postgresql+psycopg"):
         raise wanted
+    # The driver takes a sixth of a second to load, which every process over a file is spared.
+    from switch.archive.postgres import POSTGRES_OPTIONS, postgres_engine
+
     return Database(postgres_engine(place, call_ms, connections), call_ms, POSTGRES_OPTIONS)
