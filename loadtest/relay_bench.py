@@ -26,9 +26,9 @@ from loadtest.store_bench import ACK, hold_of
 from switch.app import SystemClock, connect_store, run
 from switch.cli.processes import start_part
 from switch.domain.money import Asset
-from switch.events import KafkaSink, Relay, encode, headers, topics_of
+from switch.events import KafkaSink, Relay, topics_of
+from switch.events.event_wire import record_of
 from switch.events.producer import Record
-from switch.events.schema import key
 from switch.events.topics import ensure
 from switch.events.writer import TopicWriter
 from switch.limits import RELAY_BATCH_COUNT
@@ -105,7 +105,7 @@ class _Bench:
     async def _steps(self, store: Store) -> None:
         """Each step of a batch apart. What is published here lies in the topic twice, as after a kill."""
         entries = await store.payments.outbox_read(0, RELAY_BATCH_COUNT)
-        records = [(key(one.fact), encode(one.fact), headers(one.fact)) for one in entries]
+        records = [record_of(one.fact) for one in entries]
         bare: list[Record] = [(name, value, []) for name, value, _ in records]
         writer = TopicWriter(self._bootstrap, self._topics.payment)
         steps: dict[str, Callable[[], Awaitable[object]]] = {
@@ -149,7 +149,7 @@ class _Bench:
 
 async def _encoded(entries: list[OutboxEntry]) -> None:
     for one in entries:
-        key(one.fact), encode(one.fact), headers(one.fact)
+        record_of(one.fact)
 
 
 async def _cpu_us(step: Callable[[], Awaitable[object]]) -> float:

@@ -99,12 +99,12 @@ CORRIDORS_MAX: Final = 100_000  # rows of the routing table
 ROUTE_LIMITS_MAX: Final = 8  # limit rows of one corridor
 
 # --- events ----------------------------------------------------------------------------------------------------------
-RELAY_BATCH_COUNT: Final = 1000  # outbox entries read and published at a time
+RELAY_BATCH_COUNT: Final = 1_000  # outbox entries read and published at a time; more hold the store up for over 1 ms
 BROKER_ANSWER_MS_MAX: Final = 4_000  # one request of a client that may ask another broker of the same cluster
 PRODUCER_STUCK_MS_MAX: Final = 10_000  # no ack for this long: the producer is rebuilt (aiokafka#1017)
 EVENT_BATCH_BYTES_MAX: Final = (
-    256 * 1024
-)  # one produce batch: a whole RELAY_BATCH_COUNT of events fits, a broker takes 1 MiB
+    512 * 1024
+)  # one produce batch: half a RELAY_BATCH_COUNT of one debtor agent fits, a broker takes 1 MiB
 EVENT_BYTES_MAX: Final = 8 * 1024  # one event; about 300 bytes as written here
 RELAY_IDLE_MS_MIN: Final = 5  # pause after the outbox ran empty: lets a batch gather
 RELAY_IDLE_MS_MAX: Final = 200  # longest pause between looks at an empty outbox that nobody nudges

@@ -66,9 +66,10 @@ class FakeOutboxes(FakeRegister):
         self._lease = (holder, token if owner == holder else token + 1, now_ms + ttl_ms)
         return self._lease[1]
 
-    async def outbox_read(self, shard: int, count: int) -> list[OutboxEntry]:
+    async def outbox_read(self, shard: int, count: int, after: str = "") -> list[OutboxEntry]:
         await self._trip("outbox_read")
-        return self._outbox[:count]
+        behind = int(after.partition("-")[0] or "0")
+        return [entry for entry in self._outbox if int(entry.entry_id.partition("-")[0]) > behind][:count]
 
     async def outbox_delete(self, entries: Sequence[OutboxEntry], token: int) -> None:
         await self._trip("outbox_delete")

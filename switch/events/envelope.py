@@ -12,7 +12,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from switch.errors import CodecError
 
-__all__ = ["CONTENT_TYPE", "SOURCE", "Headers", "attributes", "demand", "opened", "time_ms_of", "timestamp"]
+__all__ = [
+    "CONTENT_TYPE",
+    "SOURCE",
+    "Headers",
+    "attributes",
+    "demand",
+    "opened",
+    "second_text",
+    "time_ms_of",
+    "timestamp",
+]
 
 SOURCE: Final = "/bayswitch/settlement"  # ce_source, a URI reference; with ce_id it names an event for ever
 CONTENT_TYPE: Final = "application/protobuf"
@@ -33,15 +43,18 @@ def attributes(event_id: str, kind: str, subject: str, key: bytes, time_ms: int)
         _SOURCE,
         ("ce_type", kind.encode()),
         ("ce_subject", subject.encode()),
-        ("ce_time", b"%b.%03dZ" % (_second(seconds), milliseconds)),
+        ("ce_time", b"%b.%03dZ" % (second_text(seconds), milliseconds)),
         ("ce_partitionkey", key),
         _CONTENT,
     ]
 
 
 @lru_cache(64)
-def _second(seconds: int) -> bytes:
-    """Events that leave together became final within a few seconds; a date costs more than all else here."""
+def second_text(seconds: int) -> bytes:
+    """A second since 1970 as `ce_time` has it, without what follows the point.
+
+    Events that leave together became final within a few seconds; a date costs more than all else here.
+    """
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat().encode("ascii")
 
 

@@ -19,10 +19,9 @@ from switch.domain.settlement import (
     SettlementFact,
     Window,
     chained,
-    record_digest,
 )
 from switch.errors import CodecError, SettlementHalted
-from switch.events.schema import decode
+from switch.events.event_wire import digest_of, fact_of
 from switch.limits import GAPS_MAX, SCRIPT_INTEGER_MAX
 from switch.ports import ArchivedFact, Chunk, Credit, Net, Progress, WindowKey
 
@@ -72,7 +71,7 @@ def read_records(
     poisoned: list[Poisoned] = []
     for record in records:
         try:
-            fact = decode(record.value, record.headers)
+            fact = fact_of(record.value, record.headers)
         except CodecError as error:
             poisoned.append(Poisoned(record, "MALFORMED", str(error)))
             continue
@@ -88,7 +87,7 @@ def read_records(
         elif not all(arrangement_of(entry.asset, fact.rail) for entry in fact.entries):
             poisoned.append(Poisoned(record, "NO_ARRANGEMENT", "no arrangement takes this asset on this rail"))
         else:
-            digest = record_digest(key, record.value or b"", record.headers)
+            digest = digest_of(key, record.value or b"", record.headers)
             good.append(ArchivedFact(fact, record.partition, record.offset, digest))
     return good, poisoned
 

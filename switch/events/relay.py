@@ -1,9 +1,13 @@
 """The relay: what the store's outbox holds goes to the broker, and leaves the outbox when the broker has it.
 
-At least once, in order per debtor agent, with stable ids. Each shard is a straight line: read the oldest entries,
-publish them, delete them, and only then read on; so no entry can overtake one that is not acknowledged. A debtor agent
-lives in one shard. Trouble with the broker or the store makes a shard wait and begin again: payments go on meanwhile
-and the outbox grows.
+At least once, in order per debtor agent, with stable ids. Each shard is a straight line of batches:
+
+    read ─▶ publish ─▶ delete          while one batch waits for the broker's ack, the next is read
+            read ─▶ publish ─▶ delete  and the one before is deleted
+
+A batch is published when the one before is acknowledged, so no entry can overtake one that is not, and deleted when it
+is acknowledged itself. A debtor agent lives in one shard. Trouble with the broker or the store makes a shard let go of
+what it has read, wait and begin again with the oldest: payments go on meanwhile and the outbox grows.
 
 Of several relays on one outbox one holds the lease of a shard and the others stand by. One that was stopped and wakes
 after its lease has ended publishes at most what it had in hand, with the ids it had, and deletes nothing: the store
@@ -115,20 +119,51 @@ class Relay:
             pace.begin()
             moved = await self._move(shard, lease)
             self._trouble.well(f"shard {shard}")
-            if moved < self._batch_count:
-                await pace.rest(moved)
+            await pace.rest(moved)
 
     async def _move(self, shard: int, lease: Lease) -> int:
-        """Read, publish, delete: one batch, in this order. How many entries."""
+        """Batch after batch until one was not full. How many entries."""
         await self._delete_acked(shard, lease)  # of a turn whose delete failed: no need to publish them again
-        entries = await self._store.outbox_read(shard, self._batch_count)
-        if entries:
-            await lease.confirm()
-            await self._sink.publish(entries)
-            self.published_total += len(entries)
-            self._acked[shard] = lease.token, entries
-            await self._delete_acked(shard, lease)
-        return len(entries)
+        moved, entries = 0, await self._store.outbox_read(shard, self._batch_count)
+        while entries:
+            moved += len(entries)
+            entries = await self._turn(shard, lease, entries)
+            if entries:
+                self._trouble.well(f"shard {shard}")
+        await self._delete_acked(shard, lease)
+        return moved
+
+    async def _turn(self, shard: int, lease: Lease, entries: list[OutboxEntry]) -> list[OutboxEntry]:
+        """Publish a batch; meanwhile delete the one before and read the one behind it, which is the answer.
+
+        All three come to their end before an error of one is raised: what the broker has by then is known.
+        """
+        token = lease.token
+        published, deleted, behind = await asyncio.gather(
+            self._publish(shard, lease, entries),
+            self._delete_acked(shard, lease),
+            self._read_behind(shard, entries),
+            return_exceptions=True,
+        )
+        if published is None:
+            _, undeleted = self._acked.get(shard, (token, []))
+            self._acked[shard] = token, [*undeleted, *entries]
+        for done in (published, deleted, behind):
+            if isinstance(done, BaseException):
+                raise done
+        assert isinstance(behind, list)
+        return behind
+
+    async def _publish(self, shard: int, lease: Lease, entries: list[OutboxEntry]) -> None:
+        await lease.confirm()
+        await self._sink.publish(entries)
+        self.published_total += len(entries)
+
+    async def _read_behind(self, shard: int, entries: list[OutboxEntry]) -> list[OutboxEntry]:
+        """A batch that is not full was all there is: what has come since waits a moment and comes together."""
+        if len(entries) < self._batch_count:
+            return []
+        return await self._store.outbox_read(shard, self._batch_count, entries[-1].entry_id)
 
     async def _delete_acked(self, shard: int, lease: Lease) -> None:
         """Under another token they may be gone already, and what has their places another's: they are left alone."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from switch.events.broker import Access
-from switch.events.schema import encode, headers, key
+from switch.events.event_wire import record_of
 from switch.events.topics import TopicSpec
 from switch.events.writer import TopicWriter
 from switch.limits import PRODUCER_STUCK_MS_MAX
@@ -47,7 +47,7 @@ class KafkaSink:
         Raises:
             BrokerUnavailable: not acknowledged within the stuck limit, the broker's own error, or no such topic.
         """
-        await self._writer.write([(key(entry.fact), encode(entry.fact), headers(entry.fact)) for entry in entries])
+        await self._writer.write([record_of(entry.fact) for entry in entries])
 
     async def close(self) -> None:
         """Close the connections, at once. What was not acknowledged is still in the outbox."""

@@ -166,8 +166,8 @@ class PaymentStore(Protocol):
         """
         ...
 
-    async def outbox_read(self, shard: int, count: int) -> list[OutboxEntry]:
-        """The oldest entries of a shard's outbox, not removed."""
+    async def outbox_read(self, shard: int, count: int, after: str = "") -> list[OutboxEntry]:
+        """The oldest entries of a shard's outbox, not removed; with `after`, the oldest behind that entry_id."""
         ...
 
     async def outbox_delete(self, entries: Sequence[OutboxEntry], token: int) -> None:

@@ -19,10 +19,10 @@ from switch.domain.payment import Payment
 from switch.errors import ConfigError
 from switch.store.packing import pack_payment, unpack_payment
 
-__all__ = ["NOTE_KEY_BYTES", "Notes"]
+__all__ = ["MASK_BYTES", "NOTE_KEY_BYTES", "Notes"]
 
 NOTE_KEY_BYTES: Final = 32
-_MASK_BYTES: Final = 6  # two values of one field of one payment share a mask once in 2^48
+MASK_BYTES: Final = 6  # two values of one field of one payment share a mask once in 2^48
 
 
 class Notes:
@@ -32,12 +32,12 @@ class Notes:
         """Raises ConfigError: a key has NOTE_KEY_BYTES."""
         if len(key) != NOTE_KEY_BYTES:
             raise ConfigError(f"note_key: {NOTE_KEY_BYTES} bytes are wanted")
-        self._cipher = AESSIV(hmac.digest(key, b"note cipher", sha512))  # 64 bytes: AES-256
-        self._mask_key = hmac.digest(key, b"note mask", sha256)
+        self.cipher = AESSIV(hmac.digest(key, b"note cipher", sha512))  # 64 bytes: AES-256
+        self.mask_key = hmac.digest(key, b"note mask", sha256)
 
     def seal(self, payment: Payment) -> bytes:
         """The note of a payment. Equal payments give equal bytes; one that is masked already stays as it is."""
-        return self._cipher.encrypt(pack_payment(self.masked(payment)), [payment.hold.uetr.encode()])
+        return self.cipher.encrypt(pack_payment(self.masked(payment)), [payment.hold.uetr.encode()])
 
     def open(self, uetr: str, note: bytes) -> Payment:
         """The masked payment of a note.
@@ -50,7 +50,7 @@ class Notes:
     def record(self, uetr: str, note: bytes) -> bytes:
         """The packed record of a note, as the store keeps it. Raises as `open`."""
         try:
-            return self._cipher.decrypt(note, [uetr.encode()])
+            return self.cipher.decrypt(note, [uetr.encode()])
         except InvalidTag:
             raise ConfigError(f"identity_key: the note of payment {uetr} is not one that this key has sealed") from None
 
@@ -73,6 +73,6 @@ class Notes:
 
     def _mask(self, uetr: str) -> Callable[[str, str], str]:
         def mask(path: str, value: str) -> str:
-            return hmac.digest(self._mask_key, f"{uetr}|{path}|{value}".encode(), sha256)[:_MASK_BYTES].hex()
+            return hmac.digest(self.mask_key, f"{uetr}|{path}|{value}".encode(), sha256)[:MASK_BYTES].hex()
 
         return mask

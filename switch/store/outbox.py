@@ -7,23 +7,36 @@ has acknowledged the event and the archive has it.
 from collections.abc import Sequence
 from typing import Final
 
-from switch.domain.payment import Payment
-from switch.domain.settlement import SettlementFact
 from switch.errors import LeaseLost, StoreUnavailable
-from switch.ports import OutboxEntry
+from switch.ports import Archive, OutboxEntry
+from switch.store.client import Server
+from switch.store.facts import FactReader
+from switch.store.grouping import Lane
+from switch.store.keys import Keys
 from switch.store.notes import Notes
-from switch.store.packing import unpack_payment
 from switch.store.part import StorePart
 from switch.store.scripts import load_script
 
 __all__ = ["Outbox"]
 
 LEASE: Final = load_script("outbox_lease", keys="lease", argv="holder ttl_ms")
-DELETE: Final = load_script("outbox_delete", keys="outbox lease | agent", argv="token items | entry_id sequence")
+DELETE: Final = load_script("outbox_delete", keys="outbox lease | agent", argv="token entry_id* | sequence")
 
 
 class Outbox(StorePart):
     """The part of ports.PaymentStore that the relay uses."""
+
+    def __init__(
+        self,
+        server: Server,
+        keys: Keys,
+        lanes: Sequence[Lane],
+        notes: Notes,
+        archive: Archive | None,
+        retention_ms: int,
+    ) -> None:
+        super().__init__(server, keys, lanes, notes, archive, retention_ms)
+        self._facts = FactReader(notes)
 
     async def outbox_lease(self, shard: int, holder: str, ttl_ms: int) -> int:
         """Take, or keep, the right to relay a shard's outbox for `ttl_ms` of the server's time.
@@ -34,22 +47,22 @@ class Outbox(StorePart):
         token: int = await self._server.run(LEASE, (self._keys.lease(shard),), (holder, ttl_ms))
         return token
 
-    async def outbox_read(self, shard: int, count: int) -> list[OutboxEntry]:
-        """The oldest entries of a shard's outbox, not removed.
+    async def outbox_read(self, shard: int, count: int, after: str = "") -> list[OutboxEntry]:
+        """The oldest entries of a shard's outbox, not removed; with `after`, the oldest behind that entry_id.
 
         Raises StoreUnavailable, too, when an entry's payment has no record: nothing is skipped, somebody has to look.
         """
-        rows = await self._server.read("XRANGE", self._keys.outbox(shard), "-", "+", "COUNT", count)
+        begin = f"({after}" if after else "-"
+        rows = await self._server.read("XRANGE", self._keys.outbox(shard), begin, "+", "COUNT", count)
         if not rows:
             return []
-        uetrs = [fields[b"u"].decode() for _, fields in rows]
-        records = await self._server.read("MGET", *(self._keys.payment(shard, uetr) for uetr in uetrs))
-        entries = []
-        for (place, fields), uetr, record in zip(rows, uetrs, records, strict=True):
+        head = self._keys.payment(shard, "").encode()
+        records = await self._server.read("MGET", *[head + fields[b"u"] for _, fields in rows])
+        entries, read = [], self._facts.read
+        for (place, fields), record in zip(rows, records, strict=True):
             if record is None:
-                raise StoreUnavailable(f"payment {uetr} is in the outbox and has no record")
-            fact = fact_of(unpack_payment(record), int(fields[b"q"]), self._notes)
-            entries.append(OutboxEntry(shard, place.decode(), fact))
+                raise StoreUnavailable(f"payment {fields[b'u'].decode()} is in the outbox and has no record")
+            entries.append(OutboxEntry(shard, place.decode(), read(record, int(fields[b"q"]))))
         return entries
 
     async def outbox_delete(self, entries: Sequence[OutboxEntry], token: int) -> None:
@@ -61,11 +74,11 @@ class Outbox(StorePart):
         for entry in entries:
             shards.setdefault(entry.shard, []).append(entry)
         for shard, those in shards.items():
-            names = [self._keys.outbox(shard), self._keys.lease(shard)]
-            names += (self._keys.agent(entry.fact.debtor_agent) for entry in those)
-            argv: list[str | int] = [token, len(those)]
-            for entry in those:
-                argv += (entry.entry_id, entry.fact.sequence)
+            reached: dict[str, int] = {}
+            for _, _, fact in those:
+                reached[fact.debtor_agent] = max(fact.sequence, reached.get(fact.debtor_agent, 0))
+            names = (self._keys.outbox(shard), self._keys.lease(shard), *map(self._keys.agent, reached))
+            argv = (token, *[entry.entry_id for entry in those], *reached.values())
             if not await self._server.run(DELETE, names, argv):
                 raise LeaseLost(f"shard {shard}: token {token} is not its relay's any more")
 
@@ -79,25 +92,3 @@ class Outbox(StorePart):
             times = (oldest, *(int(row[0].split(b"-")[0]) for row in rows))
             oldest = min((time_ms for time_ms in times if time_ms), default=0)
         return number, oldest
-
-
-def fact_of(payment: Payment, sequence: int, notes: Notes) -> SettlementFact:
-    """What the log is told of a final payment."""
-    hold, last = payment.hold, payment.history[-1]
-    assert last.state.final, "only a final payment is a fact"
-    return SettlementFact(
-        event_id=hold.uetr,
-        sequence=sequence,
-        uetr=hold.uetr,
-        debtor_agent=hold.participant,
-        state=last.state,
-        reason=last.reason,
-        rail=hold.rail,
-        corridor_id=hold.corridor_id,
-        rail_reference=last.rail_reference,
-        entries=payment.entries,
-        prepared_time_ms=hold.prepared_time_ms,
-        final_time_ms=last.time_ms,
-        request_id=hold.instruction.request_id,
-        note=notes.seal(payment),
-    )

@@ -89,10 +89,11 @@ class FakeOutbox:
         self.leases[shard] = holder, token, self.time_ms + ttl_ms
         return token
 
-    async def outbox_read(self, shard: int, count: int) -> list[OutboxEntry]:
+    async def outbox_read(self, shard: int, count: int, after: str = "") -> list[OutboxEntry]:
         self.reads += 1
         self._fail("read")
-        return self.waiting[shard][:count]
+        behind = int(after.partition("-")[0] or "0")
+        return [entry for entry in self.waiting[shard] if int(entry.entry_id.partition("-")[0]) > behind][:count]
 
     async def outbox_delete(self, entries: Sequence[OutboxEntry], token: int) -> None:
         self._fail("delete")

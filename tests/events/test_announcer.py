@@ -124,7 +124,7 @@ async def test_on_a_real_broker_each_topic_holds_its_own(kafka_bootstrap: str) -
     specs = topics(1, 1, 1)
     books, number = FakeBooks(), 1_500
     books.move_window(_window("hkd-rtgs", 1))
-    wide = tuple(NetPosition(f"PARTICIPANT{place:05}", Asset.HKD, 10**14, 10**14, -1) for place in range(4 * number))
+    wide = tuple(NetPosition(f"PARTICIPANT{place:05}", Asset.HKD, 10**14, 10**14, -1) for place in range(8 * number))
     books.move_window(_window("hkd-rtgs", 2)._replace(positions=wide))
     books.move_window(_window("hkd-rtgs", 3))
     made = list(books.due)
