@@ -32,11 +32,12 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "rules": {"domain", "errors", "limits"},
     "engine": {"domain", "errors", "limits", "ports", "routing", "rules"},
     "store": {"domain", "errors", "limits", "ports"},
-    "events": {"domain", "errors", "limits", "ports", "bayswitch.v1"},
+    "contract": {"domain", "bayswitch.v1"},  # what calls and topics both say
+    "events": {"contract", "domain", "errors", "limits", "ports", "bayswitch.v1"},
     "archive": {"domain", "errors", "limits", "ports"},
     "reports": {"domain", "errors", "limits"},  # statements as files: pure
     "metrics": {"domain", "errors", "limits", "ports"},
-    "api": {"engine", "domain", "errors", "limits", "ports", "bayswitch.v1"},  # ports: types only, of what it is given
+    "api": {"contract", "engine", "domain", "errors", "limits", "ports", "bayswitch.v1"},  # ports: types only
     "adapters": {"adapters.kit"},
     "adapters.wire": {"errors", "limits"},
     "adapters.kit": {"adapters.wire", "domain", "errors", "limits", "ports"},
@@ -81,7 +82,7 @@ OWNERS: Final[dict[str, set[str]]] = {
     "grpc_health": {"api", "cli", "loadtest"},
     "grpc_reflection": {"api"},
     "grpc_status": {"api", "cli", "loadtest"},
-    "google": {"api", "cli", "loadtest", "events"},  # protobuf; the events are protobuf too
+    "google": {"api", "cli", "contract", "loadtest", "events"},  # protobuf; the events are protobuf too
     "uvloop": {"app", "cli", "loadtest"},
     "typer": {"cli"},
     "rich": {"cli"},

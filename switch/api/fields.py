@@ -9,6 +9,7 @@ from typing import Final, NoReturn, TypeVar
 from bayswitch.v1 import common_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from switch.contract import timestamp
 from switch.domain.document import Document, DocumentType, parse_document
 from switch.domain.identifiers import parse_account, parse_participant_id
 from switch.domain.money import Asset, Money
@@ -193,11 +194,6 @@ def purpose(value: str) -> str:
 
 
 # --- times -----------------------------------------------------------------------------------------------------------
-def timestamp(time_ms: int) -> Timestamp:
-    seconds, rest_ms = divmod(time_ms, 1000)
-    return Timestamp(seconds=seconds, nanos=rest_ms * 1_000_000)
-
-
 def instant_ms(message: Timestamp, field: str) -> int:
     """Unix milliseconds; what is finer is cut off. From 1970 to the year 9999, as google.protobuf.Timestamp allows."""
     if not (0 <= message.seconds < 253_402_300_800 and 0 <= message.nanos < 1_000_000_000):

@@ -9,8 +9,9 @@ from bayswitch.v1 import settlement_pb2 as pb
 from switch.api import fields
 from switch.api.call import CALL, Call
 from switch.api.parts import ApiParts
-from switch.api.settlement_convert import arrangement_of, seen_by, statement_of, window_of
+from switch.api.settlement_convert import arrangement_of, seen_by, statement_of
 from switch.api.tokens import seal, unseal
+from switch.contract import window_of
 from switch.domain.identifiers import parse_max35text
 from switch.domain.settlement import Window, window_id_parts
 from switch.engine import Settlement

@@ -9,12 +9,12 @@ from typing import Final
 
 from bayswitch.v1 import event_pb2, settlement_pb2
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from switch.contract import OBLIGATION_STATES, WINDOW_STATES, timestamp, window_of
 from switch.domain.money import Asset
 from switch.domain.settlement import LogRange, NetPosition, Obligation, ObligationState, Window, WindowState
 from switch.errors import CodecError
-from switch.events.envelope import Headers, attributes, demand, opened, time_ms_of, timestamp
+from switch.events.envelope import Headers, attributes, demand, opened, time_ms_of
 from switch.limits import EVENT_BYTES_MAX
 from switch.ports import Announcement, Moved
 
@@ -36,20 +36,8 @@ WINDOW_TOPIC: Final = "bayswitch.settlement.window.v1"  # also ce_type, as with 
 POSITION_TOPIC: Final = "bayswitch.settlement.position.v1"
 WINDOW_EVENT_BYTES_MAX: Final = 1_000_000  # some 6,000 positions and obligations; a broker takes 1 MiB with its headers
 
-_STATE_OUT: Final = {
-    WindowState.OPEN: settlement_pb2.WINDOW_STATE_OPEN,
-    WindowState.CUT: settlement_pb2.WINDOW_STATE_CUT,
-    WindowState.CLOSED: settlement_pb2.WINDOW_STATE_CLOSED,
-    WindowState.PARTIALLY_SETTLED: settlement_pb2.WINDOW_STATE_PARTIALLY_SETTLED,
-    WindowState.SETTLED: settlement_pb2.WINDOW_STATE_SETTLED,
-}
-_OBLIGATION_OUT: Final = {
-    ObligationState.OPEN: settlement_pb2.OBLIGATION_STATE_OPEN,
-    ObligationState.CONFIRMED: settlement_pb2.OBLIGATION_STATE_CONFIRMED,
-    ObligationState.DEFAULTED: settlement_pb2.OBLIGATION_STATE_DEFAULTED,
-}
-_STATE_IN: Final[Mapping[int, WindowState]] = {wire: state for state, wire in _STATE_OUT.items()}
-_OBLIGATION_IN: Final[Mapping[int, ObligationState]] = {wire: state for state, wire in _OBLIGATION_OUT.items()}
+_STATE_IN: Final[Mapping[int, WindowState]] = {wire: state for state, wire in WINDOW_STATES.items()}
+_OBLIGATION_IN: Final[Mapping[int, ObligationState]] = {wire: state for state, wire in OBLIGATION_STATES.items()}
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------
@@ -73,7 +61,7 @@ def encode_announcement(announcement: Announcement) -> bytes:
     event = event_pb2.WindowEvent(
         event_id=_announcement_id(announcement),
         sequence=announcement.sequence,
-        window=_window_out(announcement.window),
+        window=window_of(announcement.window),
         event_time=timestamp(announcement.time_ms),
     )
     value = event.SerializeToString(deterministic=True)
@@ -100,47 +88,6 @@ def decode_announcement(value: bytes | None, headers: Iterable[tuple[str, bytes]
     demand("event_id", event.event_id == _announcement_id(announcement), "<arrangement>/<sequence>")
     demand("ce_id", ce_id == event.event_id.encode(), "equal to event_id")
     return announcement
-
-
-def _window_out(window: Window) -> settlement_pb2.Window:
-    return settlement_pb2.Window(
-        window_id=window.id,
-        arrangement_id=window.arrangement_id,
-        number=window.number,
-        state=_STATE_OUT[window.state],
-        open_time=_time_out(window.open_time_ms),
-        cut_time=_time_out(window.cut_time_ms),
-        close_time=_time_out(window.close_time_ms),
-        settled_time=_time_out(window.settled_time_ms),
-        cut_by=window.cut_by,
-        ranges=[settlement_pb2.LogRange(**one._asdict()) for one in window.ranges],
-        payments=window.payments,
-        positions=[
-            settlement_pb2.NetPosition(
-                **{**one._asdict(), "asset": one.asset.name}, net_debit_minor=one.net_debit_minor
-            )
-            for one in window.positions
-        ],
-        obligations=[
-            settlement_pb2.Obligation(
-                participant=one.participant,
-                asset=one.asset.name,
-                amount_minor=one.amount_minor,
-                state=_OBLIGATION_OUT[one.state],
-                confirmed_time=_time_out(one.confirmed_time_ms),
-                reference=one.reference,
-            )
-            for one in window.obligations
-        ],
-        seal=window.seal,
-        previous_seal=window.previous_seal,
-        filled=window.filled,
-    )
-
-
-def _time_out(time_ms: int) -> Timestamp | None:
-    """None: not yet, and then not in the message."""
-    return timestamp(time_ms) if time_ms else None
 
 
 def _window_in(window: settlement_pb2.Window) -> Window:
