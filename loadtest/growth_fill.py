@@ -109,10 +109,18 @@ local function cut(text)
   return pieces
 end
 
-local function joined(pieces, mine)
-  local whole = {}
-  for i, piece in ipairs(pieces) do whole[i] = mine[piece] or piece end
-  return table.concat(whole)
+-- A text in pieces, ready to be put together: what stays is there, and for each id its place in it.
+local function mould(text)
+  local pieces, places = cut(text), {}
+  for i, piece in ipairs(pieces) do
+    if type(piece) == 'number' then places[#places + 1] = { i, piece } end
+  end
+  return { pieces = pieces, places = places }
+end
+
+local function cast(mould, mine)
+  for _, place in ipairs(mould.places) do mould.pieces[place[1]] = mine[place[2]] end
+  return table.concat(mould.pieces)
 end
 
 local function entries_of(key)
@@ -123,39 +131,43 @@ local function entries_of(key)
     if names(whole, before) then was[#was + 1] = entry[2] end
   end
   for place, fields in ipairs(mine) do
-    local parts, steps = {}, {}
+    local moulds, steps = {}, {}
     for i, text in ipairs(fields) do
       local other = was[place] and was[place][i]
       if other and other ~= text and string.match(text, '^%d+$') and string.match(other, '^%d+$') then
-        steps[i] = tonumber(text) - tonumber(other)
+        steps[i] = { tonumber(text), tonumber(text) - tonumber(other) }
+      elseif names(text, sample) then
+        moulds[i] = mould(text)
       end
-      parts[i] = cut(text)
     end
-    entries[#entries + 1] = { key = key, fields = fields, parts = parts, steps = steps }
+    entries[#entries + 1] = { key = key, fields = fields, moulds = moulds, steps = steps }
   end
 end
 
 for place, key in ipairs(KEYS) do
-  if place <= tonumber(ARGV[1]) then texts[#texts + 1] = { key = cut(key), value = cut(redis.call('GET', key)) }
+  if place <= tonumber(ARGV[1]) then texts[#texts + 1] = { key = mould(key), value = mould(redis.call('GET', key)) }
   else entries_of(key) end
 end
+local sets = {}
 for number = first, first + copies - 1 do
   local high, low = math.floor(number / 65536), number % 65536
   -- Ids of copies begin with their number turned round, so that they are spread as those of a generator are.
   local spread = (number * 40503) % 4294967296
   local uetr = string.format('%08x-%04x-4%03x-8%03x-%012x', spread, low, high % 4096, low % 4096, number)
-  local request = string.format('%08x-%04x-4%03x-9%03x-%012x', spread, low, high % 4096, low % 4096, number)
+  local request = string.sub(uetr, 1, 19) .. '9' .. string.sub(uetr, 21)
   local mine = packed and ids(uetr, request) or { uetr, request }
   for _, text in ipairs(texts) do
-    redis.call('SET', joined(text.key, mine), joined(text.value, mine))
+    local n = #sets
+    sets[n + 1], sets[n + 2] = cast(text.key, mine), cast(text.value, mine)
+  end
+  if #sets >= 256 or number == first + copies - 1 then
+    redis.call('MSET', unpack(sets))
+    sets = {}
   end
   for _, entry in ipairs(entries) do
-    local fields = {}
-    for i, text in ipairs(entry.fields) do
-      local step = entry.steps[i]
-      fields[i] = step and string.format('%.0f', tonumber(text) + step * number) or joined(entry.parts[i], mine)
-    end
-    redis.call('XADD', entry.key, '*', unpack(fields))
+    for i, mould in pairs(entry.moulds) do entry.fields[i] = cast(mould, mine) end
+    for i, step in pairs(entry.steps) do entry.fields[i] = string.format('%.0f', step[1] + step[2] * number) end
+    redis.call('XADD', entry.key, '*', unpack(entry.fields))
   end
 end
 for i = 8, #ARGV, 3 do

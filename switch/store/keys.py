@@ -21,7 +21,8 @@ slot of a cluster, and one script may touch them all. A namespace goes in front,
     quote     hash    owner's quote: body, terms, expiry, uetr, ended, state (of its payment, once that has left)
     quotedue  zset    quote by the time its provider's hold is looked at
     quoteheld hash    quote -> packed hold of the provider's headroom
-    claim     hash    owner and attempts of a UETR, on the UETR's own shard; only when there are several shards
+    claim     string  digest of the request that a UETR is of, and the number of its attempts when it is more than one; on
+                      the UETR's own shard, only when there are several (a hash of both: an earlier version made it)
     retired   string  how many entries the shard's compact form has; one hash per bucket is named after it: digest of a
                       request -> its UETR, digest of a UETR (on its own shard) -> ""; see scripts/_retired.lua
     relisted  zset    per participant, "<prepared_time_ms> <uetr>" of records that came back from the log

@@ -25,6 +25,7 @@ __all__ = [
     "ASSET_NAMES",
     "charges_of",
     "pack_hold",
+    "pack_limit",
     "pack_payment",
     "pack_prepared",
     "pack_quote",
@@ -148,6 +149,12 @@ def pack_reserved(hold: Hold, charges: Sequence[LimitCharge]) -> bytes:
     asset, amount_minor = hold.instruction.debit
     counted = [(charge.counter, charge.amount_minor) for charge in charges] if charges else ()
     return pack((ASSET_NAMES[asset], amount_minor, counted, hold.prepared_time_ms))  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1_024)
+def pack_limit(limit_id: str, period_key: str, expiry_time_ms: int, max_minor: int) -> bytes:
+    """What a charge says but for counter and amount, for prepare.lua: the same for many."""
+    return pack((limit_id, period_key, expiry_time_ms, max_minor, period_end(period_key)))  # type: ignore[no-any-return]
 
 
 def unpack_reserved(reserved: bytes) -> tuple[str, int, list[Any], int]:

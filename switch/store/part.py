@@ -9,10 +9,10 @@ from switch.errors import StoreUnavailable
 from switch.ports import Archive
 from switch.store.client import Server
 from switch.store.grouping import Item, Kind, Lane
-from switch.store.keys import Keys
+from switch.store.keys import Keys, request_digest, uetr_digest
 from switch.store.notes import Notes
 
-__all__ = ["StorePart", "fault"]
+__all__ = ["StorePart", "claim_item", "claimed", "fault"]
 
 
 class StorePart:
@@ -57,6 +57,27 @@ class StorePart:
     async def _value(self, participant: str, key: str) -> bytes | None:
         value: bytes | None = await self._lane(participant).call(Kind.READ, Item((key,), (), len(key)))
         return value
+
+    async def _claim(self, uetr: str, participant: str, request_id: str) -> int:
+        """Claim a UETR, on its own shard, for a request. 1: it is that request's, now or before; 0: it is another's;
+        -1: it is that of a payment which left the store. Safe to repeat. Raises as Lane.call.
+        """
+        lane = self._lanes[self._keys.shard_of(uetr)]
+        answer = await lane.call(Kind.CLAIM, claim_item(uetr, participant, request_id))
+        return claimed(answer, participant, request_id)
+
+
+def claim_item(uetr: str, participant: str, request_id: str) -> Item:
+    """What claims a UETR, for the lane of its own shard."""
+    packed = uetr.encode() + request_digest(participant, request_id) + uetr_digest(uetr)
+    return Item((), (packed,), len(packed))
+
+
+def claimed(answer: Any, participant: str, request_id: str) -> int:
+    """What the answer to claim_item says: 1, 0 or -1."""
+    if isinstance(answer, list):  # an earlier version claimed it, under the owner's name in full
+        return int(answer[0] == f"{participant}/{request_id}".encode())
+    return int(answer)
 
 
 def fault(answer: Sequence[Any]) -> StoreUnavailable:

@@ -1,12 +1,13 @@
 """Payments: the steps that move money. Reading them back is in payment_reads.py."""
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Awaitable, Iterable, Sequence
-from itertools import chain, count
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, Final
 
-from switch.domain.payment import Hold, LimitCharge, Payment, State, Transition
+from switch.domain.payment import Hold, Payment, State, Transition
 from switch.domain.position import Entry, unbalanced
 from switch.errors import Refused, StoreUnavailable
 from switch.ports import Archive, Prepared, RailAck
@@ -20,14 +21,14 @@ from switch.store.packing import (
     charges_of,
     pack,
     pack_hold,
+    pack_limit,
     pack_prepared,
     pack_reserved,
     pack_transition,
-    period_end,
     quote_terms,
     unpack_payment,
 )
-from switch.store.part import fault
+from switch.store.part import claim_item, claimed, fault
 from switch.store.restoring import Restoring
 from switch.store.scripts import Script, load_script
 
@@ -43,9 +44,8 @@ FINISH: Final = load_script(
     keys="holds overdue outbox books payment agent changes limits",
     argv="items group",
 )
-CLAIM: Final = load_script("claim", keys="retired | claim", argv="items | owner uetr_digest")
+CLAIM: Final = load_script("claim", keys="retired claim", argv="items group")
 UNCLAIM: Final = load_script("unclaim", keys="| claim", argv="items | owner")
-_T = TypeVar("_T")
 _DONE: Final = 1  # an item's answer when all went as it mostly does
 _COMMITTED, _ABORTED, _PREPARED = State.COMMITTED, State.ABORTED, State.PREPARED
 
@@ -68,9 +68,11 @@ class Payments(Restoring, Outbox):
 
             return run
 
+        run_claims = packed(CLAIM, "retired", "claim")
+
         async def claim(items: Sequence[Item]) -> Any:
-            names = [keys.retired(shard), *chain.from_iterable(item.keys for item in items)]
-            return await server.run(CLAIM, names, [len(items), *chain.from_iterable(item.argv for item in items)])
+            answers: Any = await run_claims(items)  # one figure for all, or one each
+            return [_DONE] * len(items) if answers == _DONE else answers
 
         async def read(items: Sequence[Item]) -> Any:
             return await server.read("MGET", *(item.keys[0] for item in items))
@@ -100,21 +102,15 @@ class Payments(Restoring, Outbox):
         """
         if self.shards == 1:
             return await self._prepare(hold, quote_id)
-        owner = f"{hold.participant}/{hold.instruction.request_id}"
-        claim = Item((self._keys.claim(hold.uetr),), (owner, uetr_digest(hold.uetr)), 128)
-        if await self._lanes[self._keys.shard_of(hold.uetr)].call(Kind.CLAIM, claim) != 1:
-            # The request may be an old one under another UETR: its first outcome comes before this refusal.
-            began = await self.get_by_request(hold.participant, hold.instruction.request_id)
-            if began is None:
-                raise Refused("UETR_REUSED", field="uetr")
-            return Prepared(False, began)
+        if await self._claim(hold.uetr, hold.participant, hold.instruction.request_id) != 1:
+            return await self._under_another(hold)
         try:
             prepared = await self._prepare(hold, quote_id)
         except Refused:
-            await self._unclaim(claim.keys, owner)
+            await self._unclaim([hold])
             raise
-        if prepared.payment.hold.uetr != hold.uetr:
-            await self._unclaim(claim.keys, owner)
+        if _left_no_trace(hold, prepared):
+            await self._unclaim([hold])
         return prepared
 
     async def prepare_all(self, holds: Sequence[Hold]) -> list[Prepared | Exception]:
@@ -122,28 +118,63 @@ class Payments(Restoring, Outbox):
 
         One answer per hold, in order; what `prepare` would raise of one is its answer.
         """
-        if self.shards > 1:  # each claims its UETR first, on a shard of its own
-            return await _each(self.prepare(hold, hold.instruction.quote_id) for hold in holds)
         if not holds:
             return []
-        items = [self.prepare_item(hold, hold.instruction.quote_id) for hold in holds]
+        claims = await self._claim_all(holds) if self.shards > 1 else [_DONE] * len(holds)
+        free = [hold for hold, claim in zip(holds, claims, strict=True) if claim == _DONE]
+        items = [self.prepare_item(hold, hold.instruction.quote_id) for hold in free]
+        answers = iter(await self._lane(holds[0].participant).call_all(Kind.PREPARE, items))
         told: list[Prepared | Exception] = []
-        for hold, answer in zip(
-            holds, await self._lane(holds[0].participant).call_all(Kind.PREPARE, items), strict=True
-        ):
+        for hold, claim in zip(holds, claims, strict=True):
             try:
-                known = answer if isinstance(answer, Exception) else self.prepared(hold, answer)
-                told.append(known or await self.began(hold, answer))
+                answer: Any = next(answers) if claim == _DONE else claim
+                if isinstance(answer, Exception):
+                    told.append(answer)
+                elif claim != _DONE:
+                    told.append(await self._under_another(hold))
+                else:
+                    told.append(self.prepared(hold, answer) or await self.began(hold, answer))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this one's answer
                 told.append(error)
+        if self.shards > 1:
+            rows = zip(holds, claims, told, strict=True)
+            await self._unclaim([hold for hold, claim, one in rows if claim == _DONE and _left_no_trace(hold, one)])
         return told
 
-    async def _unclaim(self, names: Sequence[str], owner: str) -> None:
+    async def _claim_all(self, holds: Sequence[Hold]) -> list[int | Exception]:
+        """`_claim` of each, in few round trips; what it would raise of one is its answer."""
+        shards: dict[int, list[int]] = {}
+        for place, hold in enumerate(holds):
+            shards.setdefault(self._keys.shard_of(hold.uetr), []).append(place)
+        told: list[int | Exception] = [0] * len(holds)
+
+        async def claim(shard: int, places: Sequence[int]) -> None:
+            asked = [(holds[place].participant, holds[place].instruction.request_id) for place in places]
+            items = [claim_item(holds[place].uetr, *owner) for place, owner in zip(places, asked, strict=True)]
+            answers = await self._lanes[shard].call_all(Kind.CLAIM, items)
+            for place, owner, answer in zip(places, asked, answers, strict=True):
+                told[place] = answer if isinstance(answer, Exception) else claimed(answer, *owner)
+
+        await asyncio.gather(*(claim(shard, places) for shard, places in shards.items()))
+        return told
+
+    async def _under_another(self, hold: Hold) -> Prepared:
+        """Its UETR is not free. An old request under another UETR: its first outcome comes before this refusal."""
+        began = await self.get_by_request(hold.participant, hold.instruction.request_id)
+        if began is None:
+            raise Refused("UETR_REUSED", field="uetr")
+        return Prepared(False, began)
+
+    async def _unclaim(self, holds: Sequence[Hold]) -> None:
         """Leave no trace. A claim that stays behind is harmless: its owner may take it again."""
-        try:
-            await self._server.run(UNCLAIM, names, (1, owner), repeat=False)
-        except StoreUnavailable:
-            return
+        shards: dict[int, list[Hold]] = {}
+        for hold in holds:
+            shards.setdefault(self._keys.shard_of(hold.uetr), []).append(hold)
+        for those in shards.values():
+            names = [self._keys.claim(hold.uetr) for hold in those]
+            owners = [request_digest(hold.participant, hold.instruction.request_id) for hold in those]
+            with contextlib.suppress(StoreUnavailable):
+                await self._server.run(UNCLAIM, names, (len(those), *owners), repeat=False)
 
     async def _prepare(self, hold: Hold, quote_id: str) -> Prepared:
         answer = await self._lane(hold.participant).call(Kind.PREPARE, self.prepare_item(hold, quote_id))
@@ -155,16 +186,17 @@ class Payments(Restoring, Outbox):
         instruction, charges, time_ms = hold.instruction, charges_of(hold), hold.prepared_time_ms
         participant, request_id, uetr = instruction.participant, instruction.request_id, instruction.uetr
         asset, amount_minor = instruction.debit
-        attempt = f"{self._process}{next(self._attempts):x}"
-        terms = quote_terms(instruction.debit, instruction.credit, hold.corridor_id) if quote_id else None
-        packed = pack(
-            (
-                *(uetr, attempt, time_ms, hold.overdue_time_ms, participant, request_id, ASSET_NAMES[asset]),
-                *(amount_minor, pack_hold(hold) + pack_prepared(time_ms), pack_reserved(hold, charges)),
-                request_digest(participant, request_id) + uetr_digest(uetr),
-                *(quote_id or None, terms, [_packed_charge(charge) for charge in charges] if charges else None),
-            )
-        )
+        terms = (instruction.debit, instruction.credit, hold.corridor_id)
+        fields = [
+            *(f"{uetr} {self._process}{next(self._attempts):x}", time_ms, hold.overdue_time_ms, participant),
+            *(f"{participant}:{request_id}", ASSET_NAMES[asset], amount_minor),
+            *(pack_hold(hold) + pack_prepared(time_ms), pack_reserved(hold, charges)),
+            request_digest(participant, request_id) + uetr_digest(uetr),
+            *(quote_id or None, quote_terms(*terms) if quote_id else None),
+        ]
+        for limit_id, counter, period_key, expiry_time_ms, charged_minor, max_minor in charges:
+            fields += (pack_limit(limit_id, period_key, expiry_time_ms, max_minor), counter, charged_minor)
+        packed = pack(fields)
         return Item((), (packed,), len(packed))
 
     def prepared(self, hold: Hold, answer: Any) -> Prepared | None:
@@ -236,7 +268,8 @@ class Payments(Restoring, Outbox):
     def finish_item(self, hold: Hold, step: Transition) -> Item:
         """What `commit`, `abort` and `doubt` send to their lane."""
         state, instruction = step.state, hold.instruction
-        periods = [charge.period_key for charge in charges_of(hold)] if hold.charges else None
+        given_back = hold.charges and state is _ABORTED
+        periods = [charge.period_key for charge in charges_of(hold)] if given_back else None
         step_bytes = pack_transition(step)
         fields = [instruction.uetr, state.value, step.time_ms, step_bytes, instruction.participant, periods]
         if state is _COMMITTED:
@@ -264,14 +297,9 @@ class Payments(Restoring, Outbox):
             await lane.close()
 
 
-async def _each(calls: Iterable[Awaitable[_T]]) -> list[_T | Exception]:
-    """What each gives, or the error it raises, as if it were called alone."""
-    told: list[_T | Exception] = []
-    for answer in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
-            raise answer
-        told.append(answer)
-    return told
+def _left_no_trace(hold: Hold, told: Prepared | Exception) -> bool:
+    """Nothing of this hold is in the store: it was refused, or its request had begun under another UETR."""
+    return isinstance(told, Refused) or (isinstance(told, Prepared) and told.payment.hold.uetr != hold.uetr)
 
 
 def _balanced(entries: Sequence[Entry]) -> bool:
@@ -279,12 +307,6 @@ def _balanced(entries: Sequence[Entry]) -> bool:
     if len(entries) == 2 and entries[0].asset == entries[1].asset:
         return entries[0].amount_minor + entries[1].amount_minor == 0
     return not unbalanced(entries)
-
-
-def _packed_charge(charge: LimitCharge) -> tuple[Any, ...]:
-    """In the order of prepare.lua."""
-    limit_id, counter, period_key, expiry_time_ms, amount_minor, max_minor = charge
-    return (limit_id, counter, period_key, expiry_time_ms, amount_minor, max_minor, period_end(period_key))
 
 
 _FIELD_OF: Final = {"UETR_REUSED": "uetr", "QUOTE_UNKNOWN": "quote_id", "QUOTE_MISMATCH": "quote_id"}

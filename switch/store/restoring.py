@@ -23,8 +23,6 @@ from switch.domain.position import Entry
 from switch.domain.settlement import SettlementFact
 from switch.errors import SettlementHalted
 from switch.limits import RETIRE_COUNT, STORE_CALL_MS_MAX
-from switch.store.grouping import Item, Kind
-from switch.store.keys import uetr_digest
 from switch.store.packing import charges_of, pack, pack_payment
 from switch.store.payment_reads import relisted_place
 from switch.store.retention import Retention
@@ -96,9 +94,8 @@ class Restoring(Retention):
         return sum(answers)
 
     async def _claim_again(self, row: _Found) -> None:
-        uetr, owner = row.fact.uetr, f"{row.fact.debtor_agent}/{row.payment.instruction.request_id}"
-        claim = Item((self._keys.claim(uetr),), (owner, uetr_digest(uetr)), 128)
-        if row.hot and not await self._lanes[self._keys.shard_of(uetr)].call(Kind.CLAIM, claim):
+        fact, request_id = row.fact, row.payment.instruction.request_id
+        if row.hot and not await self._claim(fact.uetr, fact.debtor_agent, request_id):
             raise _another(row)
 
     def _add(self, shard: int, row: _Found, names: list[str], argv: list[Any]) -> None:

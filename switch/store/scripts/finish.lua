@@ -6,14 +6,15 @@
 -- The group is its items, packed, one behind the other, each an array of the fields named below, in their order, and of
 -- (owner amount_minor)* from `entry` on, when it is committed. What KEYS has from `payment` on are kinds: keys of items
 -- are named after them (keys.py), so they are in their slot. `periods` are those of the charges, in the order in which
--- they were reserved, nil when there are none.
+-- they were reserved; nil when there are none, or when they stay as they are: only what is aborted gives them back.
 -- What is released is what prepare wrote into `holds`; the caller's first entry, the debtor's, must agree with it.
 -- Everything is read before anything is written, and written at the end, for all items at once.
 local UETR, STATE, TIME, STEP, PARTICIPANT, PERIODS, ENTRY = 2, 3, 4, 5, 6, 7, 8
 local HOLDS, OVERDUE, OUTBOX, BOOKS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local MOVES = { P = 'CAD', D = 'CA', C = '', A = '' }
 local EXACT_MAX = 9007199254740991 -- limits.SCRIPT_INTEGER_MAX: a sum beyond it loses units
-local call, none = redis.call, {}
+local call, sub, none, unpacked = redis.call, string.sub, {}, cmsgpack.unpack_limit
+local count, group = tonumber(ARGV[1]), ARGV[2]
 local agents, limits, books, full_books, times = {}, {}, {}, {}, {}
 local kept, sets, outbox, ended, moves, ends = {}, {}, {}, {}, 0, 0
 
@@ -50,11 +51,12 @@ local function row_of(agent, name, asset)
   return row
 end
 
--- Amount and charges of a hold, and its row of the agent.
+-- Amount and charges of a hold, and its row of the agent. Charges are looked at only to give them back.
 local function reserved_of(item, packed, agent)
   if not packed then refuse('a payment that runs has no hold') end
-  local _, asset, amount, charges = cmsgpack.unpack_limit(packed, 3, 1)
-  if #charges ~= #(item[PERIODS] or none) then refuse('the charges are not those that were reserved') end
+  local aborted = item[STATE] == 'A'
+  local _, asset, amount, charges = unpacked(packed, aborted and 3 or 2, 1)
+  if aborted and #charges ~= #(item[PERIODS] or none) then refuse('the charges are not those that were reserved') end
   local row = row_of(agent, item[PARTICIPANT], asset)
   if item[ENTRY] and (item[ENTRY] ~= row.owner or item[ENTRY + 1] ~= amount) then
     refuse('the entries are not those of the hold')
@@ -106,7 +108,7 @@ local function settle(item, agent, amount, row, there)
 end
 
 local function finish_one(item, payment, record, packed)
-  local state, before = item[STATE], record and string.sub(record, -1)
+  local state, before = item[STATE], record and sub(record, -1)
   if not before then refuse('no such payment') end
   if before == state or MOVES[before] == '' then return { '=', record } end
   if not string.find(MOVES[before], state, 1, true) then refuse('no such move') end
@@ -124,24 +126,29 @@ end
 
 -- How many fields the array has that begins at a place, and how long its head is.
 local function head(at)
-  local first, high, low = string.byte(ARGV[2], at + 1, at + 3)
+  local first, high, low = string.byte(group, at + 1, at + 3)
   if first < 160 then return first - 144, 1 end
   return high * 256 + low, 3
 end
 
-local items, names, uetrs, at = {}, {}, {}, 0
-for i = 1, tonumber(ARGV[1]) do
+local items, names, uetrs, at, payments = {}, {}, {}, 0, KEYS[5] .. ':'
+for i = 1, count do
   local fields, length = head(at)
-  local item = { cmsgpack.unpack_limit(ARGV[2], fields, at + length) }
-  at, items[i], uetrs[i], names[i] = item[1], item, item[UETR], KEYS[5] .. ':' .. item[UETR]
+  local item = { unpacked(group, fields, at + length) }
+  local uetr = item[UETR]
+  at, items[i], uetrs[i], names[i] = item[1], item, uetr, payments .. uetr
 end
-local records, held, answers = call('MGET', unpack(names)), call('HMGET', HOLDS, unpack(uetrs)), {}
-for i, item in ipairs(items) do
-  local done, answer = pcall(finish_one, item, names[i], kept[names[i]] or records[i], held[i])
-  if not done then
-    answer = { 'E', type(answer) == 'table' and answer.err or tostring(answer) }
+local records, held, answers, place = call('MGET', unpack(names)), call('HMGET', HOLDS, unpack(uetrs)), {}, 0
+local function finish_on()
+  while place < count do
+    place = place + 1
+    local payment = names[place]
+    answers[place] = finish_one(items[place], payment, kept[payment] or records[place], held[place])
   end
-  answers[i] = answer
+end
+while place < count do
+  local done, answer = pcall(finish_on)
+  if not done then answers[place] = { 'E', type(answer) == 'table' and answer.err or tostring(answer) } end
 end
 
 if moves > 0 then call('MSET', unpack(sets)) end

@@ -6,21 +6,22 @@
 --         | {R record} the request began before | {O uetr} it began before with this other UETR
 --         | {A uetr_bytes} it began before with this UETR and left the store: the archive has it
 --         | {N reason} refused, no trace | {E text} this item is poisoned, nothing of it was done
--- The group is its items, packed, one behind the other, each an array of FIELDS: those named below, in their order.
--- What KEYS has from `request` on are kinds: keys of items are named after them (keys.py), so they are in their slot.
+-- The group is its items, packed, one behind the other, each an array of the fields named below, in their order, and of
+-- (limit counter amount_minor)* from CHARGE on. What KEYS has from `request` on are kinds: keys of items are named after
+-- them (keys.py), so they are in their slot. `claim` is "<uetr> <attempt>", `request` "<participant>:<request_id>";
 -- `record` begins as it does when all goes well. `digests` are the request's and the UETR's. `quote` and its `terms` are
--- nil without one, `charges` nil without limits; each is (limit_id counter period expiry_time_ms amount_minor max_minor
--- resets).
+-- nil without one. A limit, packed, is (limit_id period expiry_time_ms max_minor resets): few differ, so each is read once.
 -- Checks stand in the order of errors.REASONS; all of an item's checks come before anything of it is noted.
 -- A quote's expiry is compared with the server's clock: the one clock all workers share.
 -- Everything is read before anything is written, and written at the end, for all items at once; what a later item must
 -- find of an earlier one is in the tables here.
-local UETR, ATTEMPT, TIME, OVERDUE_TIME, PARTICIPANT, REQUEST, ASSET, AMOUNT = 2, 3, 4, 5, 6, 7, 8, 9
-local RECORD, RESERVED, DIGESTS, QUOTE, TERMS, CHARGES = 10, 11, 12, 13, 14, 15
-local FIELDS = 14 -- the head of an array of up to 15 is one byte, which is passed over; what is read comes from 2 on
-local HOLDS, OVERDUE, OUTBOX = KEYS[1], KEYS[2], KEYS[3]
-local call, whole = redis.call, '%.0f'
-local retired, agents, periods, times, refused = retired_in(KEYS[4]), {}, {}, {}, {}
+local UETR, CLAIM, TIME, OVERDUE_TIME, PARTICIPANT, REQUEST, ASSET, AMOUNT = 1, 2, 3, 4, 5, 6, 7, 8
+local RECORD, RESERVED, DIGESTS, QUOTE, TERMS, CHARGE = 9, 10, 11, 12, 13, 14
+local UETR_BYTES = 36
+local HOLDS, OVERDUE, OUTBOX, PAYMENT = KEYS[1], KEYS[2], KEYS[3], KEYS[6] .. ':'
+local call, sub, whole, unpacked = redis.call, string.sub, '%.0f', cmsgpack.unpack_limit
+local count, group = tonumber(ARGV[1]), ARGV[2]
+local retired, agents, limits, periods, times, refused = retired_in(KEYS[4]), {}, {}, {}, {}, {}
 local kept, quotes, sets, holds, overdue, keeps, reserves = {}, {}, {}, {}, {}, 0, 0
 
 -- A shard key of another type must fail before anything is written.
@@ -75,34 +76,49 @@ local function quote_fault(key, terms)
   if quote[3] or quotes[key] then return 'QUOTE_USED', true end
 end
 
--- The counters of one period that the group has charges on.
-local function period_of(charge)
-  local key, counter = KEYS[10] .. ':' .. charge[3], charge[2]
-  local period = periods[key]
-  if not period then
-    period = { counters = {}, used = {}, more = {} }
-    periods[key] = period
+-- A limit, and the counters of its period that the group has charges on.
+local function limit_of(packed)
+  local limit = limits[packed]
+  if not limit then
+    local _, id, period, expiry, max, resets = unpacked(packed, 5, 1)
+    local key = KEYS[10] .. ':' .. period
+    periods[key] = periods[key] or { counters = {}, used = {}, more = {} }
+    limit = { id = id, of = periods[key], name = period, expiry = expiry, max = max, resets = resets }
+    limits[packed] = limit
   end
-  if not period.used[counter] then
-    period.used[counter] = 0
-    period.counters[#period.counters + 1] = counter
+  return limit
+end
+
+local function charge(item)
+  local at, packed = CHARGE, item[CHARGE]
+  while packed do
+    local limit, counter = limit_of(packed), item[at + 1]
+    local period = limit.of
+    if not period.used[counter] then
+      period.used[counter] = 0
+      period.counters[#period.counters + 1] = counter
+    end
+    item[at], at = limit, at + 3
+    packed = item[at]
   end
-  return period
 end
 
 -- Reason and figures of the first limit that has not enough left.
-local function limit_fault(charges)
-  for _, charge in ipairs(charges) do
-    local period, max = charge.period, charge[6]
+local function limit_fault(item)
+  local at, limit = CHARGE, item[CHARGE]
+  while limit do
+    local period, max = limit.of, limit.max
     if period.fault then error(period.fault) end
-    local used = period.used[charge[2]]
-    if charge[5] > max - used then
-      return string.sub(charge[3], 1, 1) == 'y' and 'YEAR_LIMIT' or 'DAY_LIMIT', {
-        { 'limit_id', charge[1] }, { 'limit_minor', string.format(whole, max) },
+    local used = period.used[item[at + 1]]
+    if item[at + 2] > max - used then
+      return sub(limit.name, 1, 1) == 'y' and 'YEAR_LIMIT' or 'DAY_LIMIT', {
+        { 'limit_id', limit.id }, { 'limit_minor', string.format(whole, max) },
         { 'used_minor', string.format(whole, used) },
-        { 'left_minor', string.format(whole, math.max(0, max - used)) }, { 'resets', charge[7] },
+        { 'left_minor', string.format(whole, math.max(0, max - used)) }, { 'resets', limit.resets },
       }
     end
+    at = at + 3
+    limit = item[at]
   end
 end
 
@@ -117,11 +133,10 @@ local function cap_fault(row, item)
 end
 
 local function keep(item, request, payment, record, agent, letter)
-  local uetr, n, m = item[UETR], 4 * keeps, agent.moves
-  local claim = uetr .. ' ' .. item[ATTEMPT]
+  local n, m, claim = 4 * keeps, agent.moves, item[CLAIM]
   sets[n + 1], sets[n + 2], sets[n + 3], sets[n + 4] = request, claim, payment, record
   kept[request], kept[payment], keeps = claim, record, keeps + 1
-  agent.letters[m + 1], agent.words[2 * m + 1], agent.words[2 * m + 2] = letter, uetr, text_of(item[TIME])
+  agent.letters[m + 1], agent.words[2 * m + 1], agent.words[2 * m + 2] = letter, item[UETR], text_of(item[TIME])
   agent.moves = m + 1
 end
 
@@ -129,7 +144,7 @@ end
 local function refused_record(item, reason, figures)
   local time_ms = item[TIME]
   local prepared = cmsgpack.pack({ time_ms, '', '', '', {}, 'P' })
-  return string.sub(item[RECORD], 1, -1 - #prepared) .. cmsgpack.pack({ time_ms, reason, '', '', figures or {}, 'A' })
+  return sub(item[RECORD], 1, -1 - #prepared) .. cmsgpack.pack({ time_ms, reason, '', '', figures or {}, 'A' })
 end
 
 local function reserve(item, agent, row)
@@ -139,24 +154,26 @@ local function reserve(item, agent, row)
   overdue[n + 1], overdue[n + 2] = item[OVERDUE_TIME], uetr
   reserves = reserves + 1
   if item[QUOTE] then quotes[item[QUOTE]] = uetr end
-  if not item[CHARGES] then return end
-  for _, charge in ipairs(item[CHARGES]) do
-    local period, counter = charge.period, charge[2]
-    period.used[counter], period.more[counter] = period.used[counter] + charge[5], true
-    period.expiry = charge[4]
+  local at, limit = CHARGE, item[CHARGE]
+  while limit do
+    local period, counter = limit.of, item[at + 1]
+    period.used[counter], period.more[counter] = period.used[counter] + item[at + 2], true
+    period.expiry, at = limit.expiry, at + 3
+    limit = item[at]
   end
 end
 
 local function prepare_one(item, request, payment, began, record)
   if began then
-    local uetr = string.sub(began, 1, 36)
+    if began == item[CLAIM] then return { 'S', record } end
+    local uetr = sub(began, 1, UETR_BYTES)
     if uetr ~= item[UETR] then return { 'O', uetr } end
-    return { string.sub(began, 38) == item[ATTEMPT] and 'S' or 'R', record }
+    return { 'R', record }
   end
   if retired.any then
-    local left = retired.find(string.sub(item[DIGESTS], 1, 12))
+    local left = retired.find(sub(item[DIGESTS], 1, 12))
     if left then return { 'A', left } end
-    record = record or retired.find(string.sub(item[DIGESTS], 13))
+    record = record or retired.find(sub(item[DIGESTS], 13))
   end
   if record then return { 'N', 'UETR_REUSED' } end
   local agent, row = agent_of(item)
@@ -168,7 +185,7 @@ local function prepare_one(item, request, payment, began, record)
     reason, stays = quote_fault(item[QUOTE], item[TERMS])
     if reason and not stays then return { 'N', reason } end
   end
-  if not reason and item[CHARGES] then reason, figures = limit_fault(item[CHARGES]) end
+  if not reason then reason, figures = limit_fault(item) end
   if not reason then reason, figures = cap_fault(row, item) end
   if reason then
     record = refused_record(item, reason, figures)
@@ -181,14 +198,22 @@ local function prepare_one(item, request, payment, began, record)
   return 1
 end
 
-local items, names, at = {}, {}, 0
-for i = 1, tonumber(ARGV[1]) do
-  local item = { cmsgpack.unpack_limit(ARGV[2], FIELDS, at + 1) }
-  at = item[1]
-  names[2 * i - 1] = KEYS[5] .. ':' .. item[PARTICIPANT] .. ':' .. item[REQUEST]
-  names[2 * i] = KEYS[6] .. ':' .. item[UETR]
+-- How many fields the array has that begins at a place, and how long its head is.
+local function head(at)
+  local first, high, low = string.byte(group, at + 1, at + 3)
+  if first < 160 then return first - 144, 1 end
+  return high * 256 + low, 3
+end
+
+local items, names, at, requests = {}, {}, 0, KEYS[5] .. ':'
+for i = 1, count do
+  local fields, length = head(at)
+  local item = { unpacked(group, fields, at + length) }
+  local uetr = sub(item[CLAIM], 1, UETR_BYTES)
+  at, item[UETR] = item[1], uetr
+  names[2 * i - 1], names[2 * i] = requests .. item[REQUEST], PAYMENT .. uetr
   if item[QUOTE] then item[QUOTE] = KEYS[9] .. ':' .. item[PARTICIPANT] .. ':' .. item[QUOTE] end
-  for _, charge in ipairs(item[CHARGES] or {}) do charge.period = period_of(charge) end
+  charge(item)
   items[i] = item
 end
 for key, period in pairs(periods) do
@@ -196,15 +221,18 @@ for key, period in pairs(periods) do
   period.fault = used.err and used
   for n, counter in ipairs(period.counters) do period.used[counter] = tonumber(used[n] or '0') end
 end
-local found, answers = call('MGET', unpack(names)), {}
-for i, item in ipairs(items) do
-  local request, payment = names[2 * i - 1], names[2 * i]
-  local began, record = kept[request] or found[2 * i - 1], kept[payment] or found[2 * i]
-  local done, answer = pcall(prepare_one, item, request, payment, began, record)
-  if not done then
-    answer = { 'E', type(answer) == 'table' and answer.err or tostring(answer) }
+local found, answers, place = call('MGET', unpack(names)), {}, 0
+local function prepare_on()
+  while place < count do
+    place = place + 1
+    local request, payment = names[2 * place - 1], names[2 * place]
+    local began, record = kept[request] or found[2 * place - 1], kept[payment] or found[2 * place]
+    answers[place] = prepare_one(items[place], request, payment, began, record)
   end
-  answers[i] = answer
+end
+while place < count do
+  local done, answer = pcall(prepare_on)
+  if not done then answers[place] = { 'E', type(answer) == 'table' and answer.err or tostring(answer) } end
 end
 
 if keeps > 0 then call('MSET', unpack(sets)) end
