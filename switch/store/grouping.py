@@ -2,9 +2,8 @@
 
 A lane is one shard's queue. A group leaves it at the end of the turn in which its first item came, bounded by count and
 bytes; while one is out the next one grows, and leaves beside it only when it is large: a script call costs as much as
-many items, so under load the groups make themselves as large as they should be. Enquiries wait for enquiries only. Where callers come one by one, and yet
-so many that groups have several items, a small group also gathers for a moment. Completions leave before enquiries,
-and enquiries before new payments, so that an overload never stops what has begun.
+many items, so under load the groups make themselves as large as they should be. Completions leave before new payments,
+so that an overload never stops what has begun; enquiries wait for enquiries only.
 
 A group is a task of its own. A caller waits on a future and may leave at any time: its items are then done or not done
 like any other, and nobody else's answer moves. Only what has not left yet and is safe to drop is dropped.
@@ -19,10 +18,8 @@ from typing import Any, NamedTuple
 from switch.errors import Refused, StoreUnavailable
 from switch.limits import (
     GROUP_BYTES_MAX,
-    GROUP_GATHER_MS,
     GROUP_ITEMS_BESIDE_ANOTHER,
     GROUP_ITEMS_MAX,
-    GROUP_ITEMS_OF_A_LOAD,
     GROUPS_IN_FLIGHT_PER_SHARD,
     STORE_CALL_MS_MAX,
     STORE_QUEUE_ITEMS_MAX,
@@ -91,8 +88,6 @@ class Lane:
         self._running: set[asyncio.Task[None]] = set()
         self._enquiry: asyncio.Task[None] | None = None  # the one of them that reads
         self._due: asyncio.Handle | None = None  # the next flush
-        self._gathering = False  # whether that one waits for more than the end of the turn
-        self._last_items = 0  # of the last group
         self._failing = False  # what the last group heard
         # For who watches: items that left, and groups by size: at place n those of at most 2**n and more than half of it.
         self.items = dict.fromkeys(Kind, 0)
@@ -140,18 +135,13 @@ class Lane:
         loop, queue = asyncio.get_running_loop(), self._queues[kind]
         answers: asyncio.Future[Sequence[Any]] = loop.create_future()
         queue.put(_Parcel(items, size, answers, loop.time() + STORE_CALL_MS_MAX / 1000))
-        self._flush_soon(loop, many=queue.items >= GROUP_ITEMS_BESIDE_ANOTHER)
+        self._flush_soon(loop)
         return answers
 
-    def _flush_soon(self, loop: asyncio.AbstractEventLoop, *, many: bool) -> None:
-        """At the end of this turn, or a moment later when a few of several callers wait."""
-        at_once = many or self._last_items < GROUP_ITEMS_OF_A_LOAD
-        if self._due is not None:
-            if not (at_once and self._gathering):
-                return
-            self._due.cancel()
-        self._gathering = not at_once
-        self._due = loop.call_soon(self._flush) if at_once else loop.call_later(GROUP_GATHER_MS / 1000, self._flush)
+    def _flush_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """At the end of this turn."""
+        if self._due is None:
+            self._due = loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._due = None
@@ -195,7 +185,6 @@ class Lane:
             count += len(first.items)
             size += first.size
         if group:
-            self._last_items = count
             self.items[kind] += count
             self.sizes[kind][(count - 1).bit_length()] += 1
         return group
@@ -229,9 +218,8 @@ class Lane:
         self._running.discard(task)
         if task is self._enquiry:
             self._enquiry = None
-        waiting = max(queue.items for queue in self._queues.values())
-        if waiting:
-            self._flush_soon(asyncio.get_running_loop(), many=waiting >= GROUP_ITEMS_BESIDE_ANOTHER)
+        if self.waiting:
+            self._flush_soon(asyncio.get_running_loop())
 
     async def close(self) -> None:
         """Returns when everything that waits has been sent and answered, or has failed."""

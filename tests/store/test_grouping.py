@@ -12,7 +12,6 @@ from switch.limits import (
     GROUP_BYTES_MAX,
     GROUP_ITEMS_BESIDE_ANOTHER,
     GROUP_ITEMS_MAX,
-    GROUP_ITEMS_OF_A_LOAD,
     GROUPS_IN_FLIGHT_PER_SHARD,
     STORE_QUEUE_ITEMS_MAX,
 )
@@ -265,21 +264,3 @@ async def test_a_hold_with_other_entries_than_were_reserved_is_not_committed(sin
     with pytest.raises(StoreUnavailable, match="FAULT"):
         await single.payments.commit(other, ACK, NOW_MS)
     assert (await single.payments.commit(reserved, ACK, NOW_MS)).state is State.COMMITTED
-
-
-async def test_after_a_group_of_several_a_few_gather_and_many_do_not_wait(lane: Lane, script: Script) -> None:
-    script.gate.set()
-    await asyncio.gather(*(lane.call(Kind.PREPARE, item(n)) for n in range(GROUP_ITEMS_OF_A_LOAD)))
-    few = asyncio.create_task(lane.call(Kind.PREPARE, item("a few")))
-    await turn()
-    assert len(script.groups) == 1, "it gathers"
-    many = asyncio.create_task(lane.call_all(Kind.FINISH, [item(n) for n in range(GROUP_ITEMS_BESIDE_ANOTHER)]))
-    await turn()
-    assert [len(group) for group in script.groups[1:]] == [GROUP_ITEMS_BESIDE_ANOTHER], "many leave at once"
-    await asyncio.gather(few, many)
-    assert script.groups[2:] == [["a few"]]
-    # Alone after a group of one, nobody waits.
-    alone = asyncio.create_task(lane.call(Kind.PREPARE, item("alone")))
-    await turn()
-    assert script.groups[-1] == ["alone"]
-    await alone
