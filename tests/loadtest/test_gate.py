@@ -107,7 +107,12 @@ def test_a_stopped_switch_is_in_the_p99_and_a_closed_loop_would_not_see_it(syste
             stub = participant_pb2_grpc.ParticipantServiceStub(channel)
             while not over.wait(0.005):
                 begun = time.perf_counter()
-                stub.GetPositions(participant_pb2.GetPositionsRequest(), metadata=metadata, timeout=60)
+                try:
+                    stub.GetPositions(participant_pb2.GetPositionsRequest(), metadata=metadata, timeout=60)
+                except grpc.RpcError as error:
+                    # It stood still in the middle of a look at the store, and the look's time was up when it went on.
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                        raise
                 waited_ms.append(1000 * (time.perf_counter() - begun))
 
     caller = threading.Thread(target=call_again_and_again)
