@@ -41,13 +41,11 @@ MONEY_SETTINGS: Final = (
 )
 # What a server of the user's should have, too. A group asks a hash for hundreds of its fields at once (counters of people):
 # a flat list is looked through for each of them, at the server's own bound of 512 fields for a quarter of all instructions
-# of a payment. Not less than 128, which the compact form of what left is made for (scripts/_retired.lua). Large pages: a
-# payment lands anywhere in a gigabyte of records. Since Linux 5.8 a write after a fork copies 4 KiB of one, as of any other.
-_PACE_SETTINGS: Final = ("--hash-max-listpack-entries", "128", "--disable-thp", "no")
-# The wheel's server uses the C library's allocator. A group frees and takes thousands of small values: they are kept at
-# hand, not given back and merged in between, and lie in large pages, for in a store of many payments they are far apart
-# (loadtest/README.md). Other libraries do not look at it.
-_ALLOCATOR: Final = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000:glibc.malloc.hugetlb=1"}
+# of a payment. Not less than 128, which the compact form of what left is made for (scripts/_retired.lua).
+_PACE_SETTINGS: Final = ("--hash-max-listpack-entries", "128")
+# The wheel's server uses the C library's allocator. A group frees and takes thousands of small values: kept at hand, and
+# not given back and merged in between, they cost a fifth less CPU (loadtest/README.md). Other libraries do not look at it.
+_ALLOCATOR: Final = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
 _POLL_S: Final = 0.01
 _GUARD_S: Final = 0.1
 _LOG: Final = logging.getLogger("bayswitch.store")
