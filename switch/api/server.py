@@ -28,13 +28,13 @@ from switch.api.settlement_service import SettlementService
 from switch.errors import ConfigError
 from switch.limits import CALLS_AT_THE_GATE_MAX, MESSAGE_BYTES_MAX
 
-__all__ = ["BUSY", "SERVICES", "ApiParts", "Server", "ServerOptions"]
+__all__ = ["SERVICES", "ApiParts", "Server", "ServerOptions"]
 
 SERVICES: Final = tuple(
     f"bayswitch.v1.{name}Service" for name in ("Payment", "Quote", "Directory", "Participant", "Settlement")
 )
 # What callers call by the thousand: paying, what a payment needs before, and asking after it.
-BUSY: Final = frozenset(
+_BUSY: Final = frozenset(
     f"/bayswitch.v1.{method}"
     for method in (
         "PaymentService/SubmitPayment",
@@ -79,7 +79,7 @@ class _ByName:
     """What the generated code adds services to: each method behind the gate, found by its name, and few registered.
 
     grpc.aio has a waiting task per registered method, and for every call waits anew for all of them: with our thirty
-    methods that is 16 us of CPU for each call. Those of BUSY are kept for the acceptors.
+    methods that is 16 us of CPU for each call. Those of _BUSY are kept for the acceptors.
     """
 
     def __init__(self, server: grpc.aio.Server, gate: Gate) -> None:
@@ -91,7 +91,7 @@ class _ByName:
         guarded = {name: self._gate.guarded(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
         found = {f"/{service}/{name}": handler for name, handler in guarded.items()}
-        self.busy |= {method: found[method] for method in BUSY & found.keys()}
+        self.busy |= {method: found[method] for method in _BUSY & found.keys()}
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """The same once more: the generated code adds every method both ways."""

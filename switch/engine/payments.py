@@ -19,11 +19,8 @@ from switch.routing import RouterHolder
 
 __all__ = ["Payments", "Running", "Submitted"]
 
-_UNDECIDED = (
-    "OVERLOADED",
-    "PACE_EXCEEDED",
-    "DEADLINE_PASSED",
-)  # nothing is final: a rail that hears "refused" now could be told a lie
+# Nothing is final: a rail that hears "refused" now could be told a lie.
+_UNDECIDED = ("OVERLOADED", "PACE_EXCEEDED", "DEADLINE_PASSED")
 
 
 class Running(NamedTuple):

@@ -42,7 +42,7 @@ MONEY_SETTINGS: Final = (
 # What a server of the user's should have, too. A group asks a hash for hundreds of its fields at once (counters of people):
 # a flat list is looked through for each of them, at the server's own bound of 512 fields for a quarter of all instructions
 # of a payment. Not less than 128, which the compact form of what left is made for (scripts/_retired.lua).
-_PACE_SETTINGS: Final = ("--hash-max-listpack-entries", "128")
+_SPEED_SETTINGS: Final = ("--hash-max-listpack-entries", "128")
 # The wheel's server uses the C library's allocator. A group frees and takes thousands of small values: kept at hand, and
 # not given back and merged in between, they cost a fifth less CPU (loadtest/README.md). Other libraries do not look at it.
 _ALLOCATOR: Final = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
@@ -83,7 +83,7 @@ def spawn_server(directory: Path, *settings: str, keep_fd: int = -1) -> subproce
         *(str(server_binary()), "--dir", str(directory), "--pidfile", str(directory / "valkey.pid")),
         *("--logfile", str(directory / "valkey.log")),
         *MONEY_SETTINGS,
-        *_PACE_SETTINGS,
+        *_SPEED_SETTINGS,
         *settings,
     ]
     return subprocess.Popen(

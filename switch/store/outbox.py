@@ -5,15 +5,12 @@ has acknowledged the event and the archive has it.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 
 from switch.errors import LeaseLost, StoreUnavailable
-from switch.ports import Archive, OutboxEntry
-from switch.store.client import Server
+from switch.ports import OutboxEntry
 from switch.store.facts import FactReader
-from switch.store.grouping import Lane
-from switch.store.keys import Keys
-from switch.store.notes import Notes
 from switch.store.part import StorePart
 from switch.store.scripts import load_script
 
@@ -26,17 +23,9 @@ DELETE: Final = load_script("outbox_delete", keys="outbox lease | agent", argv="
 class Outbox(StorePart):
     """The part of ports.PaymentStore that the relay uses."""
 
-    def __init__(
-        self,
-        server: Server,
-        keys: Keys,
-        lanes: Sequence[Lane],
-        notes: Notes,
-        archive: Archive | None,
-        retention_ms: int,
-    ) -> None:
-        super().__init__(server, keys, lanes, notes, archive, retention_ms)
-        self._facts = FactReader(notes)
+    @cached_property
+    def _facts(self) -> FactReader:
+        return FactReader(self._notes)
 
     async def outbox_lease(self, shard: int, holder: str, ttl_ms: int) -> int:
         """Take, or keep, the right to relay a shard's outbox for `ttl_ms` of the server's time.
