@@ -18,13 +18,14 @@ from bayswitch.v1 import participant_pb2, participant_pb2_grpc
 from loadtest import gate
 from loadtest.arrivals import quantile
 from loadtest.gate import Gate
+from loadtest.mixes import MIXES
 from loadtest.profiles import load_profile
 from loadtest.report import Findings
 from loadtest.system import System, attached, started
 from switch.cli.sandbox import OPERATOR
 
 PROFILE = """
-mix = "everyday"
+mix = "mixed.toml"
 warmup_s = 1
 per_user = 1
 batch_items = 10
@@ -40,6 +41,18 @@ error_per_mille_max = 200
 p50_ms_max = 60000
 rail_p50_ms_max = 60000
 p99_ms_max = 60000
+"""
+# An ordinary day, but with several users of each kind that is looked for: one alone may have nothing to do for 5 s.
+KINDS = """[kinds]
+single = 32
+batch = 4
+quote = 16
+check = 16
+status = 16
+watch = 4
+replay = 4
+cancel = 4
+wrong = 4
 """
 # What a machine that is busy with other tests may bring about: the switch says so, and nothing is lost.
 PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
@@ -57,6 +70,8 @@ def run(system: System, folder: Path, plant: str = "", **changes: str) -> Findin
     for before, after in changes.items():
         text = re.sub(rf"^{before} = .*$", f"{before} = {after}", text, flags=re.MULTILINE)
     (folder / "small.toml").write_text(text)
+    everyday = (MIXES / "everyday.toml").read_text("utf-8")
+    (folder / "mixed.toml").write_text(re.sub(r"\[kinds\]\n(\w+ = \d+\n)+", KINDS, everyday))
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     return Gate(load_profile(folder / "small.toml"), system, folder / "report", seed, plant).run()
