@@ -3,6 +3,7 @@
 `make test` runs three worker processes (they wait for brokers much of the time); each has servers of its own. `pytest tests/some/test_x.py` runs in one process.
 """
 
+import signal
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ pytest_plugins = ["tests.fixtures_valkey", "tests.fixtures_kafka", "tests.fixtur
 # would measure each other. Everything else goes to the workers file by file.
 TOGETHER = ("tests/system/shared/",)
 FIRST = ("tests/system/", "tests/events/")  # what takes longest
+
+# A shell's background job ignores Ctrl-C, and so would all that the tests start and end with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A time for one example would measure what else the machine does.
 settings.register_profile("bayswitch", deadline=None)
