@@ -102,10 +102,11 @@ OURS: Final = ("switch", "adapters", "bayswitch", "loadtest", "deploy", "tests")
 
 
 def part_of(module: str) -> str:
-    """switch.domain.money -> domain; adapters.<rail>.codec -> rail; the contract -> bayswitch.v1."""
+    """switch.domain.money -> domain; adapters.<rail>.codec -> rail; the contract -> bayswitch.v1; its C -> contract."""
     top, *rest = module.split(".")
     if top == "switch":
-        return {"__main__": "cli", "__version__": "limits"}.get(rest[0], rest[0]) if rest else "limits"
+        parts = {"__main__": "cli", "__version__": "limits", "_wire": "contract"}
+        return parts.get(rest[0], rest[0]) if rest else "limits"
     if top == "adapters" and rest:
         return (
             f"adapters.{rest[0]}"

@@ -9,10 +9,10 @@ from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcmp, memcpy
 
 from bayswitch.v1 import common_pb2, payment_pb2
 
+from switch._wire cimport ENUM_MAX, MONEY_AMOUNT_MINOR, MONEY_ASSET, Code, members_of, name_codes, named
 from switch.api._plain cimport (
     Piece, Shape, ascii_of, asked, chain_of, fits, is_hkid, is_mainland_id, is_residence_permit, shaped,
     shaped_or_empty, split, text_of, varint,
@@ -50,9 +50,7 @@ cdef enum:                  # numbers of fields
     REMARK = 10
     QUOTE_ID = 11
     REQUEST_FIELDS = 11
-    ASSET = 1               # Money
-    AMOUNT_MINOR = 2
-    MONEY_FIELDS = 2
+    MONEY_FIELDS = 2        # Money
     NAME = 1                # Party
     PLACE = 2
     ACCOUNT = 3
@@ -66,8 +64,6 @@ cdef enum:                  # numbers of fields
     NUMBER = 2
     DOCUMENT_FIELDS = 2
     ITEMS_TAG = 0x0A        # SubmitPaymentsRequest: field 1, length-delimited
-    ENUM_MAX = 15           # members stand in tables of 16
-    CODE_MAX = 8            # bytes of an asset's name
     ACCOUNT_SCHEME = 1      # a Scheme
     MAINLAND_ID = 1         # a DocumentType
     RESIDENCE_PERMIT = 2
@@ -80,7 +76,9 @@ assert fields_of(payment_pb2.SubmitPaymentRequest) == {
     "creditor": (CREDITOR, "message"), "creditor_agent": (CREDITOR_AGENT, "text"), "purpose": (PURPOSE, "text"),
     "remark": (REMARK, "text"), "quote_id": (QUOTE_ID, "text"),
 }
-assert fields_of(common_pb2.Money) == {"asset": (ASSET, "text"), "amount_minor": (AMOUNT_MINOR, "number")}
+assert fields_of(common_pb2.Money) == {
+    "asset": (MONEY_ASSET, "text"), "amount_minor": (MONEY_AMOUNT_MINOR, "number"),
+}
 assert fields_of(common_pb2.Party) == {
     "name": (NAME, "text"), "place": (PLACE, "number"), "account": (ACCOUNT, "message"),
     "document": (DOCUMENT, "message"),
@@ -104,21 +102,10 @@ assert DocumentType.MAINLAND_ID == MAINLAND_ID and DocumentType.RESIDENCE_PERMIT
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-cdef struct Code:               # the name of an asset
-    Py_ssize_t size
-    char[CODE_MAX] text
-
-
 cdef uint32_t _lengths(message) except? 0:
     """Which fields are length-delimited: bit n for field n."""
     return sum([1 << number for number, kind in fields_of(message).values() if kind != "number"])
 
-
-cdef list _members(kind):
-    """Members by number; None where there is none."""
-    assert all([0 < member <= ENUM_MAX for member in kind]), kind
-    known = {int(member): member for member in kind}
-    return [known.get(number) for number in range(ENUM_MAX + 1)]
 
 cdef int64_t AMOUNT_MINOR_MAX = _AMOUNT_MINOR_MAX
 cdef Py_ssize_t MAX35_CHARS = _MAX35_CHARS, NAME_CHARS_MAX = _NAME_CHARS_MAX, REMARK_CHARS_MAX = _REMARK_CHARS_MAX
@@ -134,22 +121,18 @@ cdef Shape *PURPOSES = chain_of((_shapes.PURPOSE,))
 cdef Shape *ACCOUNTS[ENUM_MAX + 1]      # by scheme; NULL = ask the rule
 cdef Shape *DOCUMENTS[ENUM_MAX + 1]     # by type; NULL = ask the rule, but for those with a check character
 cdef int64_t[ENUM_MAX + 1] LEVEL_MAX    # by scheme
-cdef Code[ENUM_MAX + 1] CODES           # by asset; size 0 = none
-cdef list ASSETS = _members(Asset), PLACES = _members(Place), SCHEMES = _members(Scheme), TYPES = _members(DocumentType)
+cdef Code[ENUM_MAX + 1] CODES           # by asset
+cdef list ASSETS = members_of(Asset), PLACES = members_of(Place)
+cdef list SCHEMES = members_of(Scheme), TYPES = members_of(DocumentType)
 
 
 cdef _fill_tables():
     cdef int number
-    cdef bytes name
     for number in range(ENUM_MAX + 1):
         ACCOUNTS[number] = chain_of(_shapes.ACCOUNTS.get(number, ()))
         DOCUMENTS[number] = chain_of(_shapes.DOCUMENTS.get(number, ()))
         LEVEL_MAX[number] = _shapes.LEVEL_MAX.get(number, 0)
-    for member in Asset:
-        name = member.name.encode()
-        assert 0 < len(name) <= CODE_MAX, name
-        CODES[<int> member].size = len(name)
-        memcpy(CODES[<int> member].text, <const char *> name, len(name))
+    name_codes(CODES, ASSETS)
 
 _fill_tables()
 
@@ -177,27 +160,17 @@ cdef inline int _member(const Piece *piece, list members) noexcept:
     return <int> piece.size if piece.size <= ENUM_MAX and members[piece.size] is not None else 0
 
 
-cdef int _asset(const Piece *piece) noexcept nogil:
-    """The number of the asset of this name, else 0."""
-    cdef int number
-    if piece.size:
-        for number in range(1, ENUM_MAX + 1):
-            if CODES[number].size == piece.size and memcmp(CODES[number].text, piece.start, piece.size) == 0:
-                return number
-    return 0
-
-
 cdef object _money(const Piece *message):
     cdef Piece[MONEY_FIELDS + 1] piece
     cdef int asset
     if not _split(message, piece, MONEY_FIELDS, MONEY_LENGTHS):
         return None
-    asset = _asset(&piece[ASSET])
-    if not asset or not 0 < piece[AMOUNT_MINOR].size <= AMOUNT_MINOR_MAX:
+    asset = named(CODES, piece[MONEY_ASSET].start, piece[MONEY_ASSET].size)
+    if not asset or not 0 < piece[MONEY_AMOUNT_MINOR].size <= AMOUNT_MINOR_MAX:
         return None
     made = _new(Money, 2)
     _put(made, 0, ASSETS[asset])
-    _put(made, 1, piece[AMOUNT_MINOR].size)
+    _put(made, 1, piece[MONEY_AMOUNT_MINOR].size)
     return made
 
 

@@ -1,17 +1,22 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Payments -> bytes, compiled. switch/api/_payment_wire_reference.py is its specification.
 
-A message is written from its end to its front: a part's length is known when its head is written, and nothing is
-measured first. What does not fit into the room for it, or is not what the domain says, is left to the reference.
+A message is written from its end to its front, see switch/_wire.pxd. What does not fit into the room for it, or is not
+what the domain says, is left to the reference.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from bayswitch.v1 import common_pb2, payment_pb2
 from google.protobuf import timestamp_pb2
+
+from switch._wire cimport (
+    ENTRY_AMOUNT_MINOR, ENTRY_ASSET, ENTRY_PARTICIPANT, LENGTH_DELIMITED, MONEY_AMOUNT_MINOR, MONEY_ASSET, NANOS,
+    SECONDS, Out, int_of, members_of, put_head, put_number, put_text, put_time, put_varint, varint_size,
+)
 
 from switch.api import _payment_wire_reference as _reference
 from switch.api._wire_layout import fields_of
@@ -24,8 +29,6 @@ from switch.errors import REASONS
 
 
 cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(PyObject *text, Py_ssize_t *size) noexcept
-    long long PyLong_AsLongLongAndOverflow(PyObject *value, int *overflow) noexcept
     PyObject *PyDict_GetItemWithError(PyObject *table, PyObject *key) noexcept
     void PyErr_Clear()
 
@@ -49,26 +52,15 @@ cdef enum:                  # numbers of fields
     FINAL_TIME = 16
     ENTRIES = 17
     HISTORY = 18
-    ASSET = 1               # Money
-    AMOUNT_MINOR = 2
-    ENTRY_PARTICIPANT = 1   # Entry
-    ENTRY_ASSET = 2
-    ENTRY_AMOUNT_MINOR = 3
     STEP_STATE = 1          # StateChange
     STEP_TIME = 2
     STEP_REASON = 3
     STEP_RAIL_CODE = 4
-    SECONDS = 1             # google.protobuf.Timestamp
-    NANOS = 2
     PAYMENT = 1             # SubmitPaymentResponse, SubmitPaymentResult
     REPLAY = 3              # SubmitPaymentResult
     RESULTS = 1             # SubmitPaymentsResponse
-    LENGTH_DELIMITED = 2    # wire types
-    VARINT = 0
     ROOM = 8192             # bytes of one answer; a payment with its history is under 1 KiB
-    HEAD_ROOM = 32          # more than any number or head takes
     STATES = 4
-    ENUM_MAX = 15           # members stand in tables of 16
 
 # A field of the contract that is moved, renamed, retyped or added stops the import, not a payment.
 assert fields_of(payment_pb2.Payment) == {
@@ -79,7 +71,9 @@ assert fields_of(payment_pb2.Payment) == {
     "rail_code": (RAIL_CODE, "text"), "quote_id": (QUOTE_ID, "text"), "prepared_time": (PREPARED_TIME, "message"),
     "final_time": (FINAL_TIME, "message"), "entries": (ENTRIES, "messages"), "history": (HISTORY, "messages"),
 }
-assert fields_of(common_pb2.Money) == {"asset": (ASSET, "text"), "amount_minor": (AMOUNT_MINOR, "number")}
+assert fields_of(common_pb2.Money) == {
+    "asset": (MONEY_ASSET, "text"), "amount_minor": (MONEY_AMOUNT_MINOR, "number"),
+}
 assert fields_of(payment_pb2.Entry) == {
     "participant": (ENTRY_PARTICIPANT, "text"), "asset": (ENTRY_ASSET, "text"),
     "amount_minor": (ENTRY_AMOUNT_MINOR, "number"),
@@ -106,7 +100,7 @@ cdef Py_ssize_t HOLD_PLACES = len(Hold._fields), INSTRUCTION_PLACES = len(Instru
 cdef Py_ssize_t ENTRY_PLACES = len(Entry._fields), STEP_PLACES = len(Transition._fields)
 cdef object COMMITTED = State.COMMITTED, ABORTED = State.ABORTED
 
-assert len(State) == STATES and all([0 < member <= ENUM_MAX for member in Asset])
+assert len(State) == STATES
 cdef tuple STATE_OF = tuple(State)
 cdef int[STATES] STATE_NUMBERS
 cdef bint[STATES] IS_FINAL
@@ -114,103 +108,16 @@ cdef int _place
 for _place in range(STATES):
     STATE_NUMBERS[_place] = STATE_TO_WIRE[STATE_OF[_place]]
     IS_FINAL[_place] = STATE_OF[_place].final
-cdef dict _names = {int(member): member.name for member in Asset}
-cdef list ASSET_NAMES = [_names.get(number) for number in range(ENUM_MAX + 1)]
+cdef list ASSET_NAMES = [None if member is None else member.name for member in members_of(Asset)]
 cdef dict ISO = {name: reason.iso for name, reason in REASONS.items()}
 
 
 # --- parts, from the end to the front --------------------------------------------------------------------------------
 
 
-cdef struct Out:
-    uint8_t *at             # where the last byte was written
-    const uint8_t *floor    # nothing is written before it
-    bint failed             # what was written is of no use
-
-
-cdef inline bint _has_room(Out *out, Py_ssize_t size) noexcept:
-    """True when `size` bytes and a head can be written."""
-    if out.at - out.floor < size + HEAD_ROOM:
-        out.failed = True
-    return not out.failed
-
-
-cdef inline Py_ssize_t _varint_size(uint64_t value) noexcept:
-    cdef Py_ssize_t size = 1
-    while value >= 0x80:
-        value >>= 7
-        size += 1
-    return size
-
-
-cdef inline void _varint(Out *out, uint64_t value) noexcept:
-    cdef uint8_t *at = out.at - _varint_size(value)
-    out.at = at
-    while value >= 0x80:
-        at[0] = <uint8_t> (value & 0x7F | 0x80)
-        at += 1
-        value >>= 7
-    at[0] = <uint8_t> value
-
-
-cdef inline void _head(Out *out, int field, const uint8_t *end) noexcept:
-    """The length of what stands between here and `end`, and the tag."""
-    if _has_room(out, 0):
-        _varint(out, <uint64_t> (end - out.at))
-        _varint(out, <uint64_t> field << 3 | LENGTH_DELIMITED)
-
-
-cdef inline void _number(Out *out, int field, int64_t value) noexcept:
-    """A number, nothing when zero; a negative one has ten bytes."""
-    if value and _has_room(out, 0):
-        _varint(out, <uint64_t> value)
-        _varint(out, <uint64_t> field << 3 | VARINT)
-
-
-cdef inline int64_t _int(Out *out, object value) noexcept:
-    cdef int overflow = 0
-    cdef int64_t number = 0
-    if isinstance(value, int):
-        number = PyLong_AsLongLongAndOverflow(<PyObject *> value, &overflow)
-    else:
-        overflow = 1
-    if overflow:
-        out.failed = True
-    return number
-
-
-cdef void _text(Out *out, int field, object value) noexcept:
-    """A text, nothing when empty."""
-    cdef Py_ssize_t size = 0
-    cdef const char *text
-    cdef const uint8_t *end = out.at
-    if not isinstance(value, str):
-        out.failed = True
-        return
-    text = PyUnicode_AsUTF8AndSize(<PyObject *> value, &size)
-    if text == NULL:  # a lone surrogate
-        PyErr_Clear()
-        out.failed = True
-    elif size and _has_room(out, size):
-        out.at -= size
-        memcpy(out.at, text, size)
-        _head(out, field, end)
-
-
-cdef inline void _time(Out *out, int field, object time_ms) noexcept:
-    cdef const uint8_t *end = out.at
-    cdef int64_t ms = _int(out, time_ms)
-    if ms < 0:
-        out.failed = True
-        return
-    _number(out, NANOS, ms % 1000 * 1_000_000)
-    _number(out, SECONDS, ms // 1000)
-    _head(out, field, end)
-
-
 cdef inline void _asset(Out *out, int field, object asset) noexcept:
     if type(asset) is Asset:
-        _text(out, field, ASSET_NAMES[_int(out, asset)])
+        put_text(out, field, ASSET_NAMES[int_of(out, asset)])
     else:
         out.failed = True
 
@@ -237,30 +144,30 @@ cdef inline int _state(object state) except -1:
 cdef int _money(Out *out, int field, object money) except -1:
     cdef tuple value = _fields(money, MONEY_PLACES)
     cdef const uint8_t *end = out.at
-    _number(out, AMOUNT_MINOR, _int(out, value[1]))
-    _asset(out, ASSET, value[0])
-    _head(out, field, end)
+    put_number(out, MONEY_AMOUNT_MINOR, int_of(out, value[1]))
+    _asset(out, MONEY_ASSET, value[0])
+    put_head(out, field, end)
     return 0
 
 
 cdef int _entry(Out *out, object entry) except -1:
     cdef tuple value = _fields(entry, ENTRY_PLACES)
     cdef const uint8_t *end = out.at
-    _number(out, ENTRY_AMOUNT_MINOR, _int(out, value[2]))
+    put_number(out, ENTRY_AMOUNT_MINOR, int_of(out, value[2]))
     _asset(out, ENTRY_ASSET, value[1])
-    _text(out, ENTRY_PARTICIPANT, value[0])
-    _head(out, ENTRIES, end)
+    put_text(out, ENTRY_PARTICIPANT, value[0])
+    put_head(out, ENTRIES, end)
     return 0
 
 
 cdef int _step(Out *out, object step) except -1:
     cdef tuple value = _fields(step, STEP_PLACES)
     cdef const uint8_t *end = out.at
-    _text(out, STEP_RAIL_CODE, value[3])
-    _text(out, STEP_REASON, value[2])
-    _time(out, STEP_TIME, value[1])
-    _number(out, STEP_STATE, STATE_NUMBERS[_state(value[0])])
-    _head(out, HISTORY, end)
+    put_text(out, STEP_RAIL_CODE, value[3])
+    put_text(out, STEP_REASON, value[2])
+    put_time(out, STEP_TIME, int_of(out, value[1]))
+    put_number(out, STEP_STATE, STATE_NUMBERS[_state(value[0])])
+    put_head(out, HISTORY, end)
     return 0
 
 
@@ -271,8 +178,8 @@ cdef int _aborted(Out *out, object reason) except -1:
         PyErr_Clear()
         out.failed = True
         return 0
-    _text(out, ISO_REASON, <object> iso)
-    _text(out, REASON, reason)
+    put_text(out, ISO_REASON, <object> iso)
+    put_text(out, REASON, reason)
     return 0
 
 
@@ -293,23 +200,23 @@ cdef int _payment(Out *out, object payment) except -1:
         for place in range(len(entries) - 1, -1, -1):
             _entry(out, entries[place])
     if IS_FINAL[state]:
-        _time(out, FINAL_TIME, last[1])
-    _time(out, PREPARED_TIME, hold[5])
-    _text(out, QUOTE_ID, instruction[11])
-    _text(out, RAIL_CODE, last[3])
+        put_time(out, FINAL_TIME, int_of(out, last[1]))
+    put_time(out, PREPARED_TIME, int_of(out, hold[5]))
+    put_text(out, QUOTE_ID, instruction[11])
+    put_text(out, RAIL_CODE, last[3])
     if last[0] is ABORTED:
         _aborted(out, last[2])
-    _text(out, RAIL_REFERENCE, last[4])
-    _text(out, RAIL, hold[2])
-    _text(out, CORRIDOR, hold[1])
+    put_text(out, RAIL_REFERENCE, last[4])
+    put_text(out, RAIL, hold[2])
+    put_text(out, CORRIDOR, hold[1])
     _money(out, CREDIT, instruction[5])
     _money(out, DEBIT, instruction[4])
-    _number(out, STATE, STATE_NUMBERS[state])
-    _text(out, PARTICIPANT, instruction[0])
-    _text(out, END_TO_END_ID, instruction[3])
-    _text(out, REQUEST_ID, instruction[1])
-    _text(out, UETR, instruction[2])
-    _head(out, PAYMENT, end)
+    put_number(out, STATE, STATE_NUMBERS[state])
+    put_text(out, PARTICIPANT, instruction[0])
+    put_text(out, END_TO_END_ID, instruction[3])
+    put_text(out, REQUEST_ID, instruction[1])
+    put_text(out, UETR, instruction[2])
+    put_head(out, PAYMENT, end)
     return 0
 
 
@@ -317,7 +224,7 @@ cdef bytes _answer(object payment, bint replay):
     """The bytes of an answer with the payment; None when the reference has to write it."""
     cdef uint8_t[ROOM] room
     cdef Out out = Out(&room[0] + ROOM, &room[0], False)
-    _number(&out, REPLAY, replay)
+    put_number(&out, REPLAY, replay)
     _payment(&out, payment)
     return None if out.failed else PyBytes_FromStringAndSize(<const char *> out.at, &room[0] + ROOM - out.at)
 
@@ -343,13 +250,13 @@ def write_results(list results not None):
     cdef bytes result, written
     cdef Out out
     for result in results:
-        size += 1 + _varint_size(len(result)) + len(result)
+        size += 1 + varint_size(len(result)) + len(result)
     written = PyBytes_FromStringAndSize(NULL, size)
     out.at = <uint8_t *> <char *> written + size
     for place in range(len(results) - 1, -1, -1):
         result = <bytes> results[place]
         out.at -= len(result)
         memcpy(out.at, <const char *> result, len(result))
-        _varint(&out, <uint64_t> len(result))
-        _varint(&out, RESULTS << 3 | LENGTH_DELIMITED)
+        put_varint(&out, <uint64_t> len(result))
+        put_varint(&out, RESULTS << 3 | LENGTH_DELIMITED)
     return written

@@ -7,6 +7,8 @@ No number of a rule stands here (see _shapes.py) but the weights of the two chec
 from cpython.mem cimport PyMem_Calloc
 from libc.string cimport memcmp, memcpy, memset
 
+from switch._wire cimport LENGTH_DELIMITED, VARINT
+
 from switch.api import _shapes
 
 
@@ -17,7 +19,6 @@ cdef extern from "Python.h":
 
 
 cdef enum:
-    LENGTH_DELIMITED = 2        # wire type; a number's is 0
     PLACES_MAX = 64             # of a Shape
     UTF8_BYTES_MAX = 4          # of one character
 
@@ -53,7 +54,7 @@ cdef bint split(const uint8_t *at, const uint8_t *end, Piece *pieces, int fields
     memset(pieces, 0, (fields + 1) * sizeof(Piece))
     while at < end:
         number = at[0] >> 3
-        if number <= last or number > fields or (at[0] & 7) != (LENGTH_DELIMITED if lengths >> number & 1 else 0):
+        if number <= last or number > fields or (at[0] & 7) != (LENGTH_DELIMITED if lengths >> number & 1 else VARINT):
             return False
         at = varint(at + 1, end, &value)
         if at == NULL:

@@ -15,17 +15,19 @@ from libc.string cimport memcmp, memcpy
 
 from hashlib import sha256
 
-from bayswitch.v1 import event_pb2, payment_pb2
-from google.protobuf import timestamp_pb2
+from switch._wire cimport (
+    ENTRY_AMOUNT_MINOR, ENTRY_ASSET, ENTRY_PARTICIPANT, ENUM_MAX, LENGTH_DELIMITED, NANOS, SECONDS, VARINT, Code,
+    members_of, name_codes, named,
+)
+from switch.events._event_writer cimport (
+    ABORTED, ABORTED_NUMBER, ATTRIBUTES, COMMITTED, COMMITTED_NUMBER, CORRIDOR, DEBTOR_AGENT, ENTRIES, EVENT_BYTES,
+    EVENT_ID, FINAL_TIME, NOTE, PREPARED_TIME, RAIL, RAIL_REFERENCE, REASON, REQUEST_ID, SEQUENCE, STATE, UETR,
+)
 
 from switch.domain.money import Asset
-from switch.domain.payment import State
 from switch.domain.position import Entry
 from switch.domain.settlement import SettlementFact
 from switch.events import _event_wire_reference as _reference
-from switch.events.envelope import attributes
-from switch.events.schema import SETTLEMENT_TOPIC
-from switch.limits import EVENT_BYTES_MAX
 
 
 cdef extern from "Python.h":
@@ -33,89 +35,23 @@ cdef extern from "Python.h":
     object PyUnicode_DecodeUTF8(const char *text, Py_ssize_t size, const char *errors)
 
 
-cdef enum:                  # numbers of fields
-    EVENT_ID = 1            # SettlementEvent
-    SEQUENCE = 2
-    UETR = 3
-    DEBTOR_AGENT = 4
-    STATE = 5
-    REASON = 6
-    RAIL = 7
-    CORRIDOR = 8
-    RAIL_REFERENCE = 9
-    ENTRIES = 10
-    PREPARED_TIME = 11
-    FINAL_TIME = 12
-    REQUEST_ID = 13
-    NOTE = 14
-    FIELDS = 14
-    PARTICIPANT = 1         # Entry
-    ASSET = 2
-    AMOUNT_MINOR = 3
+cdef enum:
+    FIELDS = 14             # of a SettlementEvent, an Entry, a Timestamp
     ENTRY_FIELDS = 3
-    SECONDS = 1             # google.protobuf.Timestamp
-    NANOS = 2
     TIME_FIELDS = 2
-    LENGTH_DELIMITED = 2    # wire types
-    VARINT = 0
     NUMBERS_OF_EVENT = 1 << SEQUENCE | 1 << STATE  # which fields are numbers: bit n for field n
-    NUMBERS_OF_ENTRY = 1 << AMOUNT_MINOR
+    NUMBERS_OF_ENTRY = 1 << ENTRY_AMOUNT_MINOR
     NUMBERS_OF_TIME = 1 << SECONDS | 1 << NANOS
     ENTRIES_MAX = 64
-    ENUM_MAX = 15           # members stand in tables of 16
-    CODE_MAX = 8            # bytes of an asset's name
     HEADERS = 8
 
-# A field of the contract or of the domain that is moved, renamed or added stops the import, not an event.
-assert {field.name: field.number for field in event_pb2.SettlementEvent.DESCRIPTOR.fields} == {
-    "event_id": EVENT_ID, "sequence": SEQUENCE, "uetr": UETR, "debtor_agent": DEBTOR_AGENT, "state": STATE,
-    "reason": REASON, "rail": RAIL, "corridor": CORRIDOR, "rail_reference": RAIL_REFERENCE, "entries": ENTRIES,
-    "prepared_time": PREPARED_TIME, "final_time": FINAL_TIME, "request_id": REQUEST_ID, "note": NOTE,
-}
-assert {field.name: field.number for field in payment_pb2.Entry.DESCRIPTOR.fields} == {
-    "participant": PARTICIPANT, "asset": ASSET, "amount_minor": AMOUNT_MINOR,
-}
-assert {field.name: field.number for field in timestamp_pb2.Timestamp.DESCRIPTOR.fields} == {
-    "seconds": SECONDS, "nanos": NANOS,
-}
-assert SettlementFact._fields == (
-    "event_id", "sequence", "uetr", "debtor_agent", "state", "reason", "rail", "corridor_id", "rail_reference",
-    "entries", "prepared_time_ms", "final_time_ms", "request_id", "note",
-)
-assert Entry._fields == ("participant", "asset", "amount_minor")
-
-cdef Py_ssize_t EVENT_BYTES = EVENT_BYTES_MAX
 cdef uint64_t SECONDS_MAX = 1 << 40  # no time of ours is that late; Unix milliseconds of it fit
-cdef object COMMITTED = State.COMMITTED, ABORTED = State.ABORTED
-cdef int64_t COMMITTED_NUMBER = payment_pb2.PAYMENT_STATE_COMMITTED, ABORTED_NUMBER = payment_pb2.PAYMENT_STATE_ABORTED
-
-# The headers of every record, as the reference puts them; the second is the event's own id.
-cdef list _shared = attributes("", SETTLEMENT_TOPIC, "", b"", 0)
-cdef list NAMES = [name for name, _ in _shared]
-cdef bytes VERSION = _shared[0][1], TYPE = _shared[3][1], CONTENT = _shared[7][1]
-assert NAMES == [
-    "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "ce_partitionkey", "content-type",
-]
-
-
-cdef struct Code:               # the name of an asset
-    Py_ssize_t size
-    char[CODE_MAX] text
-
-cdef Code[ENUM_MAX + 1] CODES   # by asset; size 0 = none
-cdef list ASSETS = [None] * (ENUM_MAX + 1)
-
-
-cdef _fill_tables():
-    cdef bytes name
-    for member in Asset:
-        name = member.name.encode()
-        assert 0 < len(name) <= CODE_MAX and 0 < member <= ENUM_MAX, name
-        ASSETS[<int> member] = member
-        CODES[<int> member].size = len(name)
-        memcpy(CODES[<int> member].text, PyBytes_AS_STRING(name), len(name))
-
-_fill_tables()
+cdef list ASSETS = members_of(Asset)
+cdef Code[ENUM_MAX + 1] CODES   # by asset
+name_codes(CODES, ASSETS)
+cdef list NAMES = [name for name, _ in ATTRIBUTES], NAME_BYTES = [name.encode() for name in NAMES]
+cdef bytes VERSION = ATTRIBUTES[0][1], TYPE = ATTRIBUTES[3][1], CONTENT = ATTRIBUTES[7][1]
+assert [name.startswith("ce_") for name in NAMES] == [True] * (HEADERS - 1) + [False]
 
 
 # --- fields ----------------------------------------------------------------------------------------------------------
@@ -209,31 +145,21 @@ cdef inline void _put(object made, Py_ssize_t place, object value) noexcept:
     PyTuple_SET_ITEM(made, place, value)
 
 
-cdef object _asset(const Piece *piece):
-    """The asset of this name, or None."""
-    cdef int number
-    for number in range(1, ENUM_MAX + 1):
-        if CODES[number].size and <uint64_t> CODES[number].size == piece.size:
-            if memcmp(CODES[number].text, piece.start, piece.size) == 0:
-                return ASSETS[number]
-    return None
-
-
 cdef object _entries(Piece *messages, int number):
     """None: one of them is not plain."""
     cdef list entries = []
     cdef Piece[ENTRY_FIELDS + 1] piece
-    cdef int place
+    cdef int place, asset
     for place in range(number):
         if not _split(&messages[place], piece, ENTRY_FIELDS, NUMBERS_OF_ENTRY, NULL, NULL):
             return None
-        asset = _asset(&piece[ASSET])
-        if asset is None:
+        asset = named(CODES, piece[ENTRY_ASSET].start, <Py_ssize_t> piece[ENTRY_ASSET].size)
+        if not asset:
             return None
         entry = PyType_GenericAlloc(<PyTypeObject *> Entry, ENTRY_FIELDS)
-        _put(entry, 0, _str(&piece[PARTICIPANT]))
-        _put(entry, 1, asset)
-        _put(entry, 2, <int64_t> piece[AMOUNT_MINOR].size)
+        _put(entry, 0, _str(&piece[ENTRY_PARTICIPANT]))
+        _put(entry, 1, ASSETS[asset])
+        _put(entry, 2, <int64_t> piece[ENTRY_AMOUNT_MINOR].size)
         entries.append(entry)
     return tuple(entries)
 
@@ -348,7 +274,3 @@ cdef inline uint8_t *_big_endian(uint8_t *at, Py_ssize_t number) noexcept:
     at[0], at[1] = <uint8_t> (number >> 24), <uint8_t> (number >> 16)
     at[2], at[3] = <uint8_t> (number >> 8), <uint8_t> number
     return at + 4
-
-
-cdef list NAME_BYTES = [name.encode() for name in NAMES]
-assert [name.startswith("ce_") for name in NAMES] == [True] * (HEADERS - 1) + [False]

@@ -1,17 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Facts -> records of the topic, compiled. switch/events/_event_wire_reference.py is its specification.
 
-A value is written from its end to its front: a part's length is known when its head is written, and nothing is measured
-first. What does not fit into the room for it, or is not what the domain says, is left to the reference.
+A value is written from its end to its front, see switch/_wire.pxd. What does not fit into the room for it, or is not
+what the domain says, is left to the reference.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
 from bayswitch.v1 import event_pb2, payment_pb2
 from google.protobuf import timestamp_pb2
+
+from switch._wire cimport (
+    ENTRY_AMOUNT_MINOR, ENTRY_ASSET, ENTRY_PARTICIPANT, NANOS, SECONDS, Out, int_of, members_of, put_bytes, put_head,
+    put_number, put_text, put_time,
+)
 
 from switch.domain.money import Asset
 from switch.domain.payment import State
@@ -23,39 +27,10 @@ from switch.events.schema import SETTLEMENT_TOPIC
 from switch.limits import EVENT_BYTES_MAX
 
 
-cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(PyObject *text, Py_ssize_t *size) noexcept
-    long long PyLong_AsLongLongAndOverflow(PyObject *value, int *overflow) noexcept
-    void PyErr_Clear()
-
-
 COMPILED = True
 
-cdef enum:                  # numbers of fields
-    EVENT_ID = 1            # SettlementEvent
-    SEQUENCE = 2
-    UETR = 3
-    DEBTOR_AGENT = 4
-    STATE = 5
-    REASON = 6
-    RAIL = 7
-    CORRIDOR = 8
-    RAIL_REFERENCE = 9
-    ENTRIES = 10
-    PREPARED_TIME = 11
-    FINAL_TIME = 12
-    REQUEST_ID = 13
-    NOTE = 14
-    PARTICIPANT = 1         # Entry
-    ASSET = 2
-    AMOUNT_MINOR = 3
-    SECONDS = 1             # google.protobuf.Timestamp
-    NANOS = 2
-    LENGTH_DELIMITED = 2    # wire types
-    VARINT = 0
+cdef enum:
     ROOM = 8192             # bytes of one value; one is about 700
-    HEAD_ROOM = 32          # more than any number or head takes
-    ENUM_MAX = 15           # members stand in tables of 16
     SECOND = 19             # characters of 2026-11-23T06:00:00
     MILLISECONDS = 24       # and with .000Z behind them
 
@@ -66,7 +41,7 @@ assert {field.name: field.number for field in event_pb2.SettlementEvent.DESCRIPT
     "prepared_time": PREPARED_TIME, "final_time": FINAL_TIME, "request_id": REQUEST_ID, "note": NOTE,
 }
 assert {field.name: field.number for field in payment_pb2.Entry.DESCRIPTOR.fields} == {
-    "participant": PARTICIPANT, "asset": ASSET, "amount_minor": AMOUNT_MINOR,
+    "participant": ENTRY_PARTICIPANT, "asset": ENTRY_ASSET, "amount_minor": ENTRY_AMOUNT_MINOR,
 }
 assert {field.name: field.number for field in timestamp_pb2.Timestamp.DESCRIPTOR.fields} == {
     "seconds": SECONDS, "nanos": NANOS,
@@ -77,105 +52,26 @@ assert SettlementFact._fields == (
 )
 assert Entry._fields == ("participant", "asset", "amount_minor") and ROOM >= EVENT_BYTES_MAX
 
-cdef Py_ssize_t EVENT_BYTES = EVENT_BYTES_MAX
-cdef object COMMITTED = State.COMMITTED, ABORTED = State.ABORTED
-cdef int COMMITTED_NUMBER = payment_pb2.PAYMENT_STATE_COMMITTED, ABORTED_NUMBER = payment_pb2.PAYMENT_STATE_ABORTED
-assert all([0 < member <= ENUM_MAX for member in Asset])
-cdef dict _names = {int(member): member.name for member in Asset}
-cdef list ASSET_NAMES = [_names.get(number) for number in range(ENUM_MAX + 1)]
+EVENT_BYTES = EVENT_BYTES_MAX
+COMMITTED, ABORTED = State.COMMITTED, State.ABORTED
+COMMITTED_NUMBER, ABORTED_NUMBER = payment_pb2.PAYMENT_STATE_COMMITTED, payment_pb2.PAYMENT_STATE_ABORTED
+cdef list ASSET_NAMES = [None if member is None else member.name for member in members_of(Asset)]
 
-# Attributes that all records share, as the reference puts them.
-cdef list _shared = attributes("", SETTLEMENT_TOPIC, "", b"", 0)
-cdef tuple VERSION = _shared[0], SOURCE = _shared[2], TYPE = _shared[3], CONTENT = _shared[7]
-assert [name for name, _ in _shared] == [
+ATTRIBUTES = attributes("", SETTLEMENT_TOPIC, "", b"", 0)
+cdef tuple VERSION = ATTRIBUTES[0], SOURCE = ATTRIBUTES[2], TYPE = ATTRIBUTES[3], CONTENT = ATTRIBUTES[7]
+assert [name for name, _ in ATTRIBUTES] == [
     "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "ce_partitionkey", "content-type",
 ]
 
 
-# --- parts, from the end to the front --------------------------------------------------------------------------------
-
-
-cdef struct Out:
-    uint8_t *at             # where the last byte was written
-    const uint8_t *floor    # nothing is written before it
-    bint failed             # what was written is of no use
-
-
-cdef inline bint _has_room(Out *out, Py_ssize_t size) noexcept:
-    """True when `size` bytes and a head can be written."""
-    if out.at - out.floor < size + HEAD_ROOM:
-        out.failed = True
-    return not out.failed
-
-
-cdef inline void _varint(Out *out, uint64_t value) noexcept:
-    cdef Py_ssize_t size = 1
-    cdef uint64_t rest = value
-    while rest >= 0x80:
-        rest >>= 7
-        size += 1
-    out.at -= size
-    cdef uint8_t *at = out.at
-    while value >= 0x80:
-        at[0] = <uint8_t> (value & 0x7F | 0x80)
-        at += 1
-        value >>= 7
-    at[0] = <uint8_t> value
-
-
-cdef inline void _head(Out *out, int field, const uint8_t *end) noexcept:
-    """The length of what stands between here and `end`, and the tag."""
-    if _has_room(out, 0):
-        _varint(out, <uint64_t> (end - out.at))
-        _varint(out, <uint64_t> field << 3 | LENGTH_DELIMITED)
-
-
-cdef inline void _number(Out *out, int field, int64_t value) noexcept:
-    """A number, nothing when zero; a negative one has ten bytes."""
-    if value and _has_room(out, 0):
-        _varint(out, <uint64_t> value)
-        _varint(out, <uint64_t> field << 3 | VARINT)
+# --- a record, from its end to its front -----------------------------------------------------------------------------
 
 
 cdef inline int64_t _int(Out *out, object value) noexcept:
-    cdef int overflow = 1
-    cdef int64_t number = 0
-    if isinstance(value, int) and type(value) is not bool:
-        number = PyLong_AsLongLongAndOverflow(<PyObject *> value, &overflow)
-    if overflow:
+    """A bool is left to the reference."""
+    if type(value) is bool:
         out.failed = True
-    return number
-
-
-cdef inline void _bytes(Out *out, int field, const char *start, Py_ssize_t size) noexcept:
-    """Nothing when empty."""
-    cdef const uint8_t *end = out.at
-    if size and _has_room(out, size):
-        out.at -= size
-        memcpy(out.at, start, size)
-        _head(out, field, end)
-
-
-cdef void _text(Out *out, int field, object value) noexcept:
-    cdef Py_ssize_t size = 0
-    cdef const char *text = NULL
-    if isinstance(value, str):
-        text = PyUnicode_AsUTF8AndSize(<PyObject *> value, &size)
-    if text == NULL:  # no text, or one with a lone surrogate
-        PyErr_Clear()
-        out.failed = True
-    else:
-        _bytes(out, field, text, size)
-
-
-cdef inline void _time(Out *out, int field, int64_t ms) noexcept:
-    cdef const uint8_t *end = out.at
-    if ms < 0:
-        out.failed = True
-        return
-    _number(out, NANOS, ms % 1000 * 1_000_000)
-    _number(out, SECONDS, ms // 1000)
-    _head(out, field, end)
+    return int_of(out, value)
 
 
 cdef inline void _entry(Out *out, object entry) noexcept:
@@ -183,34 +79,31 @@ cdef inline void _entry(Out *out, object entry) noexcept:
     if type(entry) is not Entry or type((<tuple> entry)[1]) is not Asset:
         out.failed = True
         return
-    _number(out, AMOUNT_MINOR, _int(out, (<tuple> entry)[2]))
-    _text(out, ASSET, ASSET_NAMES[_int(out, (<tuple> entry)[1])])
-    _text(out, PARTICIPANT, (<tuple> entry)[0])
-    _head(out, ENTRIES, end)
-
-
-# --- a record --------------------------------------------------------------------------------------------------------
+    put_number(out, ENTRY_AMOUNT_MINOR, _int(out, (<tuple> entry)[2]))
+    put_text(out, ENTRY_ASSET, ASSET_NAMES[int_of(out, (<tuple> entry)[1])])
+    put_text(out, ENTRY_PARTICIPANT, (<tuple> entry)[0])
+    put_head(out, ENTRIES, end)
 
 
 cdef void _value(Out *out, tuple fact, int64_t prepared_time_ms, int64_t final_time_ms) noexcept:
     cdef tuple entries = <tuple> fact[9]
     cdef bytes note = <bytes> fact[13]
     cdef Py_ssize_t place
-    _bytes(out, NOTE, PyBytes_AS_STRING(note), len(note))
-    _text(out, REQUEST_ID, fact[12])
-    _time(out, FINAL_TIME, final_time_ms)
-    _time(out, PREPARED_TIME, prepared_time_ms)
+    put_bytes(out, NOTE, PyBytes_AS_STRING(note), len(note))
+    put_text(out, REQUEST_ID, fact[12])
+    put_time(out, FINAL_TIME, final_time_ms)
+    put_time(out, PREPARED_TIME, prepared_time_ms)
     for place in range(len(entries) - 1, -1, -1):
         _entry(out, entries[place])
-    _text(out, RAIL_REFERENCE, fact[8])
-    _text(out, CORRIDOR, fact[7])
-    _text(out, RAIL, fact[6])
-    _text(out, REASON, fact[5])
-    _number(out, STATE, COMMITTED_NUMBER if fact[4] is COMMITTED else ABORTED_NUMBER)
-    _text(out, DEBTOR_AGENT, fact[3])
-    _text(out, UETR, fact[2])
-    _number(out, SEQUENCE, _int(out, fact[1]))
-    _text(out, EVENT_ID, fact[0])
+    put_text(out, RAIL_REFERENCE, fact[8])
+    put_text(out, CORRIDOR, fact[7])
+    put_text(out, RAIL, fact[6])
+    put_text(out, REASON, fact[5])
+    put_number(out, STATE, COMMITTED_NUMBER if fact[4] is COMMITTED else ABORTED_NUMBER)
+    put_text(out, DEBTOR_AGENT, fact[3])
+    put_text(out, UETR, fact[2])
+    put_number(out, SEQUENCE, _int(out, fact[1]))
+    put_text(out, EVENT_ID, fact[0])
 
 
 cdef bytes _time_text(int64_t ms):
