@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 3# processes that share the tests out: two cores bear three, for they wait much of the time
 SOURCES := $(shell find switch adapters proto -name '*.pyx' -o -name '*.pxd' -o -name '*.proto') pyproject.toml setup.py
 
-.PHONY: demo test planted lint bench load overload drill services build clean
+.PHONY: demo test planted lint bench load overload fairness soak drill services allocator build clean
 
 demo: .venv.stamp
 	$(BIN)/bayswitch demo
@@ -18,20 +18,29 @@ planted: .venv.stamp
 lint: .venv.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: .venv.stamp
+bench: allocator
 	$(BIN)/python -m loadtest.bench
 
-load: .venv.stamp
+load: allocator
 	$(BIN)/python -m loadtest.gate --profile loadtest/profiles/release.toml
 
-overload: .venv.stamp
+overload: allocator
 	$(BIN)/python -m loadtest.overload --only files
+
+fairness: allocator
+	$(BIN)/python -m loadtest.fairness --only files --levels 0.3,0.5
+
+soak: allocator
+	$(BIN)/python -m loadtest.gate --profile loadtest/profiles/soak.toml
 
 drill: .venv.stamp
 	$(BIN)/python -m loadtest.drill
 
 services: .venv.stamp
 	$(BIN)/python -m deploy.local
+
+allocator: .venv.stamp
+	$(BIN)/python -m deploy.local.allocator
 
 build: .venv.stamp
 

@@ -10,6 +10,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from ctypes.util import find_library
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -122,7 +123,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     lines += [_markdown(row) for row in rows if row["key"].partition(".")[0] in judged_parts]
     changed = ", changed" if machine["changed"] else ""
     where = (
-        f"{machine['cores']} cores of {machine['processor']}, load {machine['load_before']} before, {machine['time']}"
+        f"{machine['cores']} cores of {machine['processor']}, load {machine['load_before']} before, {machine['time']}; "
+        f"the store on {machine['store_allocator']}"
     )
     return "\n".join([*lines, "", f"Revision {machine['revision'][:12]}{changed}; {where}; {report['seconds']:.0f} s."])
 
@@ -155,6 +157,7 @@ def machine() -> dict[str, Any]:
         "load_before": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in LIBRARIES},
+        "store_allocator": "jemalloc" if find_library("jemalloc") else "libc",
     }
 
 

@@ -7,23 +7,18 @@ import fcntl
 import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+
+from deploy.local import apt
 
 __all__ = ["ACCOUNT", "PostgresFailed", "as_account", "missing", "programs"]
 
 ACCOUNT = "postgres"  # of the operating system; the package makes it
-INSTALL_SECONDS_MAX = 600  # the lists and 20 MB, once
 NEEDED = ("initdb", "pg_isready", "postgres")
 ROOT = Path("/usr/lib/postgresql")
 CREATE_CLUSTER = Path("/etc/postgresql-common/createcluster.conf")
 NO_CLUSTER = "create_main_cluster = false\n"
-COMMANDS = (
-    ("update",),
-    ("install", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", "postgresql"),
-)
-OUTPUT_TAIL_CHARS = 2_000
 
 
 class PostgresFailed(Exception):
@@ -93,20 +88,7 @@ def _has_account() -> bool:
 def _install() -> None:
     with CREATE_CLUSTER.open("a") as settings:  # the last line about a thing is the one that counts
         settings.write(NO_CLUSTER)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "UCF_FORCE_CONFFOLD": "1", "LC_ALL": "C"}
-    for command in COMMANDS:
-        try:
-            done = subprocess.run(
-                ["apt-get", "-q", *command],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=INSTALL_SECONDS_MAX,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise PostgresFailed(f"apt-get could not install PostgreSQL: {error}") from error
-        if done.returncode:
-            said = done.stdout.decode(errors="replace")[-OUTPUT_TAIL_CHARS:]
-            raise PostgresFailed(f"apt-get {command[0]} failed; install the package `postgresql` yourself:\n{said}")
+    try:
+        apt.install("postgresql")
+    except apt.AptFailed as error:
+        raise PostgresFailed(str(error)) from error

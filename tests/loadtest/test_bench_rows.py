@@ -162,7 +162,7 @@ README = """
 | codec: route + encode to FPS bytes (pacs.008) | 2 µs |  | <= 3 | yes |
 | codec: the same | 2 µs | lxml builds and writes the message: 80 (40 x less) | >= 30 x less | yes |
 
-Revision abcdef012345, changed; 2 cores of Some Processor, load 0.1 before, 2026-11-25T00:00:00Z; 12 s.
+Revision abcdef012345, changed; 2 cores of Some Processor, load 0.1 before, 2026-11-25T00:00:00Z; the store on libc; 12 s.
 """
 
 
@@ -176,7 +176,7 @@ def test_the_table_of_the_readme_is_made_of_a_report() -> None:
         "store.rate": Figure((9,)),
     }
     where = {"revision": "abcdef0123456789", "changed": True, "cores": 2, "processor": "Some Processor"}
-    where |= {"load_before": 0.1, "time": "2026-11-25T00:00:00Z"}
+    where |= {"load_before": 0.1, "time": "2026-11-25T00:00:00Z", "store_allocator": "libc"}
     report = {"machine": where, "seconds": 12.3, "rows": as_json(rows, found, {"unary.p99": "it broke"})}
     assert as_markdown(json.loads(json.dumps(report))) == README.strip()
 
@@ -184,7 +184,16 @@ def test_the_table_of_the_readme_is_made_of_a_report() -> None:
 def test_the_machine_is_told_with_what_ran_on_it() -> None:
     found = machine()
     assert json.loads(json.dumps(found)) == found
-    assert {"revision", "changed", "processor", "cores", "python", "load_before", "time"} <= found.keys()
+    assert {
+        "revision",
+        "changed",
+        "processor",
+        "cores",
+        "python",
+        "load_before",
+        "time",
+        "store_allocator",
+    } <= found.keys()
     assert all(found["versions"].values())
 
 
