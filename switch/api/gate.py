@@ -152,11 +152,12 @@ class Gate:
             began_ns, status, reason = calls.began(), _CANCELLED, ""
             try:
                 answer = await self._run(behaviour, policy, request, context)
-                status = _OK
-                return answer
-            except Refused as refusal:
-                status, reason = refusal.reason.grpc, refusal.reason.name
-                return await abort(context, refusal)
+                if not isinstance(answer, Refused):
+                    status = _OK
+                    return answer
+                status, reason = answer.reason.grpc, answer.reason.name
+                ending, context, request = abort(context, answer), None, None  # see abort
+                return await ending
             finally:
                 calls.ended(began_ns, status, reason)
 
@@ -167,7 +168,7 @@ class Gate:
         )
 
     async def _run(self, behaviour: Behaviour, policy: Policy, request: Any, context: grpc.aio.ServicerContext) -> Any:
-        """Let the call in, in the catalogue's order of refusals; a cancelled call passes on its cancel. Raises Refused."""
+        """The answer, or the Refused that is one: in the catalogue's order. A cancelled call passes on its cancel."""
         try:
             call = self._admit(policy, context)
             CALL.set(call)
@@ -186,9 +187,12 @@ class Gate:
             # The transport is gone, and the cancel that says so is on its way: nobody is there to be answered.
             raise asyncio.CancelledError from None
         except TimeoutError:
-            raise Refused("DEADLINE_PASSED") from None
+            return Refused("DEADLINE_PASSED")
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets a row of the catalogue
-            raise refusal_of(error) from None
+            refused = refusal_of(error)
+            # What was unforeseen is logged by now. Where it came from holds the call: nobody must hold that.
+            refused.__traceback__ = refused.__context__ = refused.__cause__ = None
+            return refused
 
     def _admit(self, policy: Policy, context: grpc.aio.ServicerContext) -> Call:
         participant = self._identify(context)

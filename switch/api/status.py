@@ -83,10 +83,17 @@ def refusal_of(error: Exception) -> Refused:
 
 
 async def abort(context: grpc.aio.ServicerContext, refusal: Refused) -> NoReturn:
-    """End the call with the refusal. Always raises."""
+    """End the call with the refusal. Always raises.
+
+    grpc.aio keeps in the call what it raises, and that keeps all it is raised through. If one of them kept the call, forty
+    objects would wait in a circle for the collector: thousands of refusals, and everybody waits for that. So nobody here
+    has it any more, and who awaits this must not.
+    """
     plain = not refusal.field and not refusal.figures and refusal.message == refusal.reason.advice
     message, trailing = _plain_end(refusal.reason.name) if plain else _end(refusal)
-    await context.abort(_CODE_OF[refusal.reason.name], message, trailing_metadata=trailing)
+    ending = context.abort(_CODE_OF[refusal.reason.name], message, trailing_metadata=trailing)
+    del context
+    await ending
     raise AssertionError("abort returned")
 
 
