@@ -21,7 +21,6 @@ __all__ = ["FakeArchive"]
 
 _Row = TypeVar("_Row")
 _TOKENS: Final = {
-    "l": re.compile(r"l(\d{1,15})\.([!-~]{1,64})", re.ASCII),
     "f": re.compile(r"f(\d{1,15})\.([!-~]{1,64})", re.ASCII),
     "s": re.compile(r"s(\d{1,9})\.(\d{1,18})", re.ASCII),
 }
@@ -107,15 +106,23 @@ class FakeArchive:
 
     # --- many, in pages ----------------------------------------------------------------------------------------------
     async def list_payments(
-        self, participant: str, *, state: State | None, from_time_ms: int, to_time_ms: int, token: str, count: int
-    ) -> tuple[list[SettlementFact], str]:
+        self,
+        participant: str,
+        *,
+        state: State | None,
+        from_time_ms: int,
+        to_time_ms: int,
+        after: tuple[int, str],
+        count: int,
+    ) -> list[SettlementFact]:
         await self._trip("list_payments")
 
         def wanted(fact: SettlementFact) -> bool:
             mine = fact.debtor_agent == participant and fact.uetr in self.let_go and state in (None, fact.state)
-            return mine and from_time_ms <= fact.prepared_time_ms < to_time_ms
+            behind = (fact.prepared_time_ms, fact.uetr) > after
+            return mine and behind and from_time_ms <= fact.prepared_time_ms < to_time_ms
 
-        return _page("l", self._facts(wanted), lambda fact: (fact.prepared_time_ms, fact.uetr), token, count)
+        return sorted(self._facts(wanted), key=lambda fact: (fact.prepared_time_ms, fact.uetr))[:count]
 
     async def final_between(
         self, from_time_ms: int, to_time_ms: int, token: str, count: int

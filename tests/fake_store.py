@@ -7,7 +7,7 @@ Each call takes effect at once and whole, and gives way to the loop once before 
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from switch.domain.money import Asset, Money
 from switch.domain.payment import TRANSITIONS, Hold, Payment, State, Transition
@@ -203,11 +203,13 @@ class FakeStore(FakeOutboxes):
     ) -> tuple[list[Payment], str]:
         await self._trip("list_payments")
         if self._archive is not None and not token.isdigit():  # those that left come first
-            facts, token = await self._archive.list_payments(
-                participant, state=state, from_time_ms=from_time_ms, to_time_ms=to_time_ms, token=token, count=count
-            )
-            if facts or token:
-                return [self._notes.open(fact.uetr, fact.note) for fact in facts], token or "0"
+            time_ms, _, uetr = token.partition(".")
+            asked: Any = {"state": state, "from_time_ms": from_time_ms, "to_time_ms": to_time_ms, "count": count}
+            facts = await self._archive.list_payments(participant, after=(int(time_ms or "0"), uetr), **asked)
+            if facts:
+                last = f"{facts[-1].prepared_time_ms}.{facts[-1].uetr}"
+                return [self._notes.open(fact.uetr, fact.note) for fact in facts], last
+            token = ""
         own = [payment for payment in self.payments.values() if payment.hold.participant == participant]
         first = int(token or "0")
         found: list[Payment] = []

@@ -90,27 +90,36 @@ class SqlArchive:
 
     # --- lists by time -----------------------------------------------------------------------------------------------
     async def list_payments(
-        self, participant: str, *, state: State | None, from_time_ms: int, to_time_ms: int, token: str, count: int
-    ) -> tuple[list[SettlementFact], str]:
-        """Retired payments of one debtor agent in order of preparation, [from, to); token of the next page or "".
-
-        Raises Refused FIELD_INVALID for a token that is not ours.
+        self,
+        participant: str,
+        *,
+        state: State | None,
+        from_time_ms: int,
+        to_time_ms: int,
+        after: tuple[int, str],
+        count: int,
+    ) -> list[SettlementFact]:
+        """Retired payments of one debtor agent, prepared in [from, to), in the order of (prepared_time_ms, uetr), behind
+        `after`; (0, "") is before the first. Fewer than `count` only at the end.
         """
-        after, between = tokens.listed_after("l", token), (from_time_ms, to_time_ms)
-        found = await self._database.read(
-            lambda link: reading.listed_facts(link, participant, state, between, after, count + 1)
+        between = (from_time_ms, to_time_ms)
+        return _facts(
+            await self._database.read(
+                lambda link: reading.listed_facts(link, participant, state, between, after, count)
+            )
         )
-        page, last = _facts(found[:count]), len(found) <= count
-        return page, "" if last else tokens.listed_token("l", page[-1].prepared_time_ms, page[-1].uetr)
 
     async def final_between(
         self, from_time_ms: int, to_time_ms: int, token: str, count: int
     ) -> tuple[list[SettlementFact], str]:
-        """Payments of all that became final in [from, to), in order. Raises as `list_payments`."""
-        after, between = tokens.listed_after("f", token), (from_time_ms, to_time_ms)
+        """Payments of all that became final in [from, to), in order; token of the next page or "".
+
+        Raises Refused FIELD_INVALID for a token that is not ours.
+        """
+        after, between = tokens.final_after(token), (from_time_ms, to_time_ms)
         found = await self._database.read(lambda link: reading.final_facts(link, between, after, count + 1))
         page, last = _facts(found[:count]), len(found) <= count
-        return page, "" if last else tokens.listed_token("f", page[-1].final_time_ms, page[-1].uetr)
+        return page, "" if last else tokens.final_token(page[-1].final_time_ms, page[-1].uetr)
 
     async def unretired(self, before_time_ms: int, count: int) -> list[SettlementFact]:
         """Payments final before this that the hot store has not let go yet, oldest first."""
@@ -126,7 +135,7 @@ class SqlArchive:
         token: str,
         count: int,
     ) -> tuple[list[ArchivedFact], str]:
-        """Payments in the ranges with an entry of the participant in one of the assets. Raises as `list_payments`."""
+        """Payments in the ranges with an entry of the participant in one of the assets. Raises as `final_between`."""
         after = tokens.statement_after(token)
         found = await self._database.read(
             lambda link: reading.touched_facts(link, ranges, (participant, assets), rails, after, count + 1)

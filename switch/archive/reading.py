@@ -96,15 +96,15 @@ def listed_facts(
     participant: str,
     state: State | None,
     between: tuple[int, int],
-    after: tuple[int, str] | None,
+    after: tuple[int, str],
     count: int,
 ) -> Facts:
-    """Retired payments of one debtor agent, prepared in [from, to), by time of preparation and UETR."""
+    """Retired payments of one debtor agent, prepared in [from, to), by time of preparation and UETR, behind `after`."""
     mine = [_P.debtor_agent == participant, RETIRED, *([_P.state == state.value] if state else [])]
     return _by_time(connection, "prepared_time_ms", mine, between, after, count)
 
 
-def final_facts(connection: Connection, between: tuple[int, int], after: tuple[int, str] | None, count: int) -> Facts:
+def final_facts(connection: Connection, between: tuple[int, int], after: tuple[int, str], count: int) -> Facts:
     """Payments of all that became final in [from, to), by that time and UETR."""
     return _by_time(connection, "final_time_ms", [], between, after, count)
 
@@ -130,13 +130,12 @@ def _by_time(
     field: str,
     conditions: list[Any],
     between: tuple[int, int],
-    after: tuple[int, str] | None,
+    after: tuple[int, str],
     count: int,
 ) -> Facts:
     time_ms = _P[field]
-    page = _payments(*conditions, time_ms >= max(between[0], after[0] if after else 0), time_ms < between[1])
-    if after:
-        page = page.where(tuple_(time_ms, _P.uetr) > after)
+    page = _payments(*conditions, time_ms >= max(between[0], after[0]), time_ms < between[1])
+    page = page.where(tuple_(time_ms, _P.uetr) > after)
     return _with_entries(connection, page.order_by(time_ms, _P.uetr).limit(count), field, "uetr")
 
 

@@ -5,26 +5,25 @@ from typing import Final
 
 from switch.errors import Refused
 
-__all__ = ["listed_after", "listed_token", "statement_after", "statement_token"]
+__all__ = ["final_after", "final_token", "statement_after", "statement_token"]
 
 # Numbers of these lengths are 64-bit integers, which is what the database takes.
-_LISTED: Final = re.compile(r"([lf])(\d{1,18})\.([!-~]{1,64})", re.ASCII)
+_FINAL: Final = re.compile(r"f(\d{1,18})\.([!-~]{1,64})", re.ASCII)
 _STATEMENT: Final = re.compile(r"s(\d{1,9})\.(\d{1,18})", re.ASCII)
 
 
-def listed_token(kind: str, time_ms: int, uetr: str) -> str:
-    """`kind`: l for a list by preparation, f for one by the time a payment became final."""
-    return f"{kind}{time_ms}.{uetr}"
+def final_token(final_time_ms: int, uetr: str) -> str:
+    return f"f{final_time_ms}.{uetr}"
 
 
-def listed_after(kind: str, token: str) -> tuple[int, str] | None:
-    """Where to go on; None at the beginning. Raises Refused FIELD_INVALID for a token that is not of this list."""
+def final_after(token: str) -> tuple[int, str]:
+    """Where to go on; (0, "") at the beginning. Raises Refused FIELD_INVALID for a token that is not of this list."""
     if not token:
-        return None
-    match = _LISTED.fullmatch(token)
-    if match is None or match[1] != kind:
+        return 0, ""
+    match = _FINAL.fullmatch(token)
+    if match is None:
         raise _not_ours()
-    return int(match[2]), match[3]
+    return int(match[1]), match[2]
 
 
 def statement_token(partition: int, offset: int) -> str:
@@ -32,7 +31,7 @@ def statement_token(partition: int, offset: int) -> str:
 
 
 def statement_after(token: str) -> tuple[int, int]:
-    """The partition and the first offset that was not given; (0, 0) at the beginning. Raises as `listed_after`."""
+    """The partition and the first offset that was not given; (0, 0) at the beginning. Raises as `final_after`."""
     if not token:
         return 0, 0
     match = _STATEMENT.fullmatch(token)

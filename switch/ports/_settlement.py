@@ -215,9 +215,18 @@ class Archive(Protocol):
     async def at_sequence(self, debtor_agent: str, sequence: int) -> SettlementFact | None: ...
 
     async def list_payments(
-        self, participant: str, *, state: State | None, from_time_ms: int, to_time_ms: int, token: str, count: int
-    ) -> tuple[list[SettlementFact], str]:
-        """Retired payments of one debtor agent in order of preparation, [from, to); token of the next page or ""."""
+        self,
+        participant: str,
+        *,
+        state: State | None,
+        from_time_ms: int,
+        to_time_ms: int,
+        after: tuple[int, str],
+        count: int,
+    ) -> list[SettlementFact]:
+        """Retired payments of one debtor agent, prepared in [from, to), in the order of (prepared_time_ms, uetr), behind
+        `after`; (0, "") is before the first. Fewer than `count` only at the end.
+        """
         ...
 
     async def final_between(

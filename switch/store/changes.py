@@ -12,11 +12,28 @@ from typing import Any, Final, NamedTuple
 from switch.domain.payment import State
 from switch.store.client import Server
 
-__all__ = ["ENTRIES_FIRST", "PLACE", "Told", "read_changes", "told_of"]
+__all__ = [
+    "ENTRIES_FIRST",
+    "PLACE",
+    "Begun",
+    "Order",
+    "Place",
+    "Told",
+    "before",
+    "begun_of",
+    "read_changes",
+    "read_from",
+    "told_of",
+]
+
+Order = tuple[int, str]  # prepared_time_ms and UETR
+Place = tuple[int, int, int]  # an entry's two numbers, and how many of its changes: sorts as the stream does
 
 PLACE: Final = re.compile(r"\d{1,20}(-\d{1,20}(\.\d{1,5})?)?", re.ASCII)
 ENTRIES_FIRST: Final = 4  # read to see how many changes an entry has here: from one to as many as a group has items
 _REFUSED_AT_ONCE: Final = "R"  # a change that begins and ends a payment
+_BEGINS: Final = (State.PREPARED.value, _REFUSED_AT_ONCE)
+_WHOLE: Final = 99_999  # changes: more than any entry has
 
 
 class Told(NamedTuple):
@@ -26,11 +43,6 @@ class Told(NamedTuple):
     letter: str
     uetr: str
     time_ms: int
-
-    @property
-    def begins(self) -> bool:
-        """The payment's first change; what came back from the log is not listed by it."""
-        return self.letter in (State.PREPARED.value, _REFUSED_AT_ONCE)
 
     @property
     def state(self) -> State:
@@ -45,6 +57,39 @@ def told_of(row: Sequence[Any]) -> list[Told]:
     places = [*(f"{entry}.{passed}" for passed in range(1, number)), entry]
     changes = zip(places, letters.decode(), texts[::2], texts[1::2], strict=True)
     return [Told(place, letter, uetr, int(time_ms)) for place, letter, uetr, time_ms in changes]
+
+
+class Begun(NamedTuple):
+    """A payment's first change. `place`: it and all before it."""
+
+    order: Order
+    place: Place
+
+
+def begun_of(row: Sequence[Any]) -> tuple[int, list[Begun], Place]:
+    """Of an entry: how many changes it has, what they began, and the place behind it. Made for many."""
+    (entry, _, number), ((letters, words),) = row[0].partition(b"-"), row[1].items()
+    time_ms, number, letters = int(entry), int(number), letters.decode()
+    found = list[Begun]()
+    if any(letter in letters for letter in _BEGINS):
+        texts = words.decode().split(" ")
+        orders = zip(map(int, texts[1::2]), texts[::2], strict=True)
+        for passed, (letter, order) in enumerate(zip(letters, orders, strict=True), 1):
+            if letter in _BEGINS:
+                found.append(Begun(order, (time_ms, number, passed)))
+    return len(letters), found, (time_ms, number, _WHOLE)
+
+
+def before(place: Place) -> Place:
+    """Without its last change."""
+    time_ms, number, passed = place
+    return time_ms, number, passed - 1
+
+
+def read_from(place: Place) -> str:
+    """The end of a range of entries that has what is behind the place; of a part of an entry, all of it."""
+    time_ms, number, passed = place
+    return f"{'(' if passed == _WHOLE else ''}{time_ms}-{number}"
 
 
 async def read_changes(server: Server, key: str, *, after: str, first: str, last: str, count: int) -> list[Told]:

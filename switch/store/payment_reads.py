@@ -1,47 +1,28 @@
-"""Payments read back: one, many, changes, positions. Nothing here moves money."""
+"""Payments read back: one, changes, positions; lists are in payment_lists.py. Nothing here moves money."""
 
 import asyncio
-import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
-from uuid import UUID
+from typing import Any, Final
 
 from switch.domain.money import Asset
-from switch.domain.payment import Payment, State
+from switch.domain.payment import Payment
 from switch.domain.position import Position
-from switch.errors import ArchiveUnavailable, Refused, StoreUnavailable
-from switch.limits import CLOCK_SKEW_MS_MAX, PAGE_SIZE_MAX, STORE_READ_ROUNDS_MAX
-from switch.ports import Archive, Change, Durability
+from switch.errors import StoreUnavailable
+from switch.ports import Change, Durability
 from switch.store.changes import PLACE, read_changes
 from switch.store.durability import ask_durability
 from switch.store.keys import request_digest, uetr_digest
 from switch.store.packing import unpack_payment, unpack_reserved
-from switch.store.part import StorePart
+from switch.store.payment_lists import PaymentLists, not_ours
 from switch.store.scripts import load_script
 
-__all__ = ["PaymentReads", "relisted_place"]
+__all__ = ["PaymentReads"]
 
 _HOLDS_SCANNED: Final = 1_000  # at a time: a long hash is read in turns with everybody else's work
-_STREAM_FIRST: Final = "0-0"  # as a page token: from the first that may be asked for
-_PLACE_MS_MAX: Final = 10**16 - 1
-_RELISTED: Final = re.compile(r"\d{16} [0-9a-f-]{36}", re.ASCII)
 FIND: Final = load_script("retired_find", keys="retired", argv="digest")
 
 
-class _Asked(NamedTuple):
-    """What a list is of: [from, to) by preparation, one state or (None) all."""
-
-    participant: str
-    state: State | None
-    from_time_ms: int
-    to_time_ms: int
-
-    def takes(self, payment: Payment) -> bool:
-        in_time = self.from_time_ms <= payment.hold.prepared_time_ms < self.to_time_ms
-        return in_time and self.state in (None, payment.state)
-
-
-class PaymentReads(StorePart):
+class PaymentReads(PaymentLists):
     """The part of ports.PaymentStore that changes nothing."""
 
     async def durability(self) -> Durability:
@@ -80,111 +61,11 @@ class PaymentReads(StorePart):
         kept: bytes | None = await self._server.run(FIND, (self._keys.retired(shard),), (digest,))
         return kept
 
-    async def _archived(self, participant: str, uetr_bytes: bytes) -> Payment:
-        """A payment that left the store. Raises ArchiveUnavailable, too, when the archive does not have it (yet)."""
-        uetr = str(UUID(bytes=uetr_bytes))
-        fact = await self._archived_only().get(participant, uetr)
-        if fact is None:
-            raise ArchiveUnavailable(f"the archive does not have payment {uetr}, which has left the store")
-        return self._notes.open(uetr, fact.note)
-
-    def _archived_only(self) -> Archive:
-        if self._archive is None:
-            raise ArchiveUnavailable("payments have left this store, and it was opened without their archive")
-        return self._archive
-
     async def _payments(self, shard: int, uetrs: Sequence[str]) -> list[Payment]:
         if not uetrs:
             return []
         records = await self._server.read("MGET", *(self._keys.payment(shard, uetr) for uetr in uetrs))
         return [unpack_payment(record) for record in records if record is not None]
-
-    async def list_payments(
-        self, participant: str, *, state: State | None, from_time_ms: int, to_time_ms: int, token: str, count: int
-    ) -> tuple[list[Payment], str]:
-        """Own payments in order of preparation, [from, to), at most `count`, and the token of the next page or "".
-
-        Those that left the store come first, then those that came back from the log, then all others; within each the
-        order is that of preparation. The token says which of the three it is in. A payment that leaves while pages are
-        read may come in none of them. A page may be short, even empty, and still have a next one: what one answer
-        looks through is bounded.
-
-        Raises:
-            Refused: FIELD_INVALID: a token that is not ours.
-            ArchiveUnavailable: the page is one of payments that left.
-        """
-        asked = _Asked(participant, state, from_time_ms, to_time_ms)
-        parts = (("a", self._list_archived), ("r", self._list_relisted), ("", self._list_stream))
-        kind, found = token[:1] if token[:1] in ("a", "r") else "", list[Payment]()
-        first = 0 if not token else [letter for letter, _ in parts].index(kind)
-        place = token.removeprefix(kind)
-        for number, (letter, listed) in enumerate(parts[first:], first):
-            page, place = await listed(asked, place, count - len(found))
-            found += page
-            if place:
-                return found, letter + place
-            if len(found) == count and number < len(parts) - 1:
-                return found, parts[number + 1][0] or _STREAM_FIRST
-        return found, ""
-
-    async def _list_archived(self, asked: _Asked, place: str, count: int) -> tuple[list[Payment], str]:
-        if place and self._archive is None:
-            raise _not_ours("page_token")
-        if not place and not await self._server.read(
-            "EXISTS", self._keys.retired(self._keys.shard_of(asked.participant))
-        ):
-            return [], ""
-        facts, token = await self._archived_only().list_payments(
-            asked.participant,
-            state=asked.state,
-            from_time_ms=asked.from_time_ms,
-            to_time_ms=asked.to_time_ms,
-            token=place,
-            count=count,
-        )
-        return [self._notes.open(fact.uetr, fact.note) for fact in facts], token
-
-    async def _list_relisted(self, asked: _Asked, place: str, count: int) -> tuple[list[Payment], str]:
-        if place and _RELISTED.fullmatch(place) is None:
-            raise _not_ours("page_token")
-        start, end = (
-            f"({place}" if place else f"[{relisted_place(asked.from_time_ms)}",
-            f"({relisted_place(asked.to_time_ms)}",
-        )
-        shard, found = self._keys.shard_of(asked.participant), list[Payment]()
-        names = await self._server.read(
-            "ZRANGEBYLEX", self._keys.relisted(asked.participant), start, end, "LIMIT", 0, PAGE_SIZE_MAX
-        )
-        for payment in await self._payments(shard, [name[-36:].decode() for name in names]):
-            if asked.state in (None, payment.state):
-                if len(found) == count:
-                    return found, place
-                found.append(payment)
-            place = relisted_place(payment.hold.prepared_time_ms, payment.hold.uetr)
-        return found, names[-1].decode() if len(names) == PAGE_SIZE_MAX else ""
-
-    async def _list_stream(self, asked: _Asked, place: str, count: int) -> tuple[list[Payment], str]:
-        # Places in the stream are the server's time, preparation is the caller's: look around the edges, then filter.
-        first, end = (
-            str(max(0, edge_ms))
-            for edge_ms in (asked.from_time_ms - CLOCK_SKEW_MS_MAX, asked.to_time_ms + CLOCK_SKEW_MS_MAX)
-        )
-        after = _checked(place, "page_token") if place and place != _STREAM_FIRST else ""
-        shard, last, found = self._keys.shard_of(asked.participant), place, list[Payment]()
-        key = self._keys.changes(asked.participant)
-        for _ in range(STORE_READ_ROUNDS_MAX):
-            told = await read_changes(self._server, key, after=after, first=first, last=end, count=PAGE_SIZE_MAX)
-            began = {change.uetr: change.place for change in told if change.begins}
-            for payment in await self._payments(shard, list(began)):
-                if asked.takes(payment):
-                    if len(found) == count:
-                        return found, last
-                    found.append(payment)
-                last = began[payment.hold.uetr]
-            if len(told) < PAGE_SIZE_MAX:
-                return found, ""
-            last = after = told[-1].place
-        return found, last
 
     async def changes(self, participant: str, token: str, count: int) -> list[Change]:
         """State changes after `token` ("" = from the beginning), oldest first, at most `count`.
@@ -270,17 +151,8 @@ class PaymentReads(StorePart):
 
 def _checked(token: str, field: str) -> str:
     if PLACE.fullmatch(token) is None:
-        raise _not_ours(field)
+        raise not_ours(field)
     return token
-
-
-def _not_ours(field: str) -> Refused:
-    return Refused("FIELD_INVALID", "FORMAT: this token did not come from us", field=field)
-
-
-def relisted_place(prepared_time_ms: int, uetr: str = "") -> str:
-    """Where a payment that came back stands in its participant's list: names sort by time, then UETR."""
-    return f"{min(max(0, prepared_time_ms), _PLACE_MS_MAX):016} {uetr}"
 
 
 def _pairs(flat: Sequence[Any]) -> Iterable[tuple[Any, Any]]:

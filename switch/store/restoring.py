@@ -24,7 +24,7 @@ from switch.domain.settlement import SettlementFact
 from switch.errors import SettlementHalted
 from switch.limits import RETIRE_COUNT, STORE_CALL_MS_MAX
 from switch.store.packing import charges_of, pack, pack_payment
-from switch.store.payment_reads import relisted_place
+from switch.store.payment_lists import relisted_place
 from switch.store.retention import Retention
 from switch.store.scripts import load_script
 

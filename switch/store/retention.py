@@ -7,9 +7,13 @@ from the archive. Books, use of caps and of limits are sums and stay as they are
 A participant's stream of changes is cut at the first entry of which a payment is still in the store: an entry outlives
 its payments while an older one runs, and none goes before its own payments do. So whoever resumes a watch within the
 retention misses nothing, however long a payment is in doubt.
+
+What payments are listed by in the store, the stream and the names of those that came back from the log, goes last, when
+the archive has been told that they left and lists them: whoever reads the store's lists first and the archive's after
+finds every payment, at every moment and after every crash (payment_lists.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,20 +21,22 @@ from switch.domain.payment import Payment
 from switch.domain.settlement import SettlementFact
 from switch.errors import ConfigError
 from switch.limits import RETIRE_COUNT
+from switch.ports import Archive
 from switch.store.changes import told_of
 from switch.store.keys import request_digest, uetr_digest
-from switch.store.payment_reads import PaymentReads, relisted_place
+from switch.store.payment_lists import relisted_place
+from switch.store.payment_reads import PaymentReads
 from switch.store.scripts import load_script
 
 __all__ = ["Retention"]
 
 RETIRE: Final = load_script(
     "retire",
-    keys="retired | payment request agent quote relisted",
-    argv="items | request_digest uetr_digest uetr_bytes sequence place",
+    keys="retired | payment request agent quote",
+    argv="items | request_digest uetr_digest uetr_bytes sequence",
 )
 RETIRE_CLAIM: Final = load_script("retire_claim", keys="retired | claim", argv="items | uetr_digest")
-TRIM: Final = load_script("changes_trim", keys="changes | payment*", argv="items | place changes")
+LEFT: Final = load_script("changes_left", keys="| payment*", argv="items | changes")
 _ENTRIES_AT_ONCE: Final = 32  # of changes, looked at in one step: each has as many as a group has items
 
 
@@ -54,16 +60,22 @@ class Retention(PaymentReads):
         for fact in facts:
             row = (fact, self._notes.open(fact.uetr, fact.note))
             shards.setdefault(self._keys.shard_of(fact.debtor_agent), []).append(row)
-        gone: list[str] = []
+        gone = set[str]()
         for shard, rows in shards.items():
             for first in range(0, len(rows), RETIRE_COUNT):
-                gone += await self._retire(shard, rows[first : first + RETIRE_COUNT])
-        await self._archive.retired(gone)
-        for participant in {fact.debtor_agent for fact in facts}:
-            await self._trim(participant)
+                gone |= await self._retire(shard, rows[first : first + RETIRE_COUNT])
+        await self._archive.retired(list(gone))
+        listed: dict[str, list[str]] = {}
+        for fact in facts:
+            places = listed.setdefault(fact.debtor_agent, [])
+            places += [relisted_place(fact.prepared_time_ms, fact.uetr)] if fact.uetr in gone else []
+        for participant, places in listed.items():
+            if places:
+                await self._server.write("ZREM", self._keys.relisted(participant), *places)
+            await self._trim(participant, self._archive, gone)
         return len(gone)
 
-    async def _retire(self, shard: int, rows: Sequence[tuple[SettlementFact, Payment]]) -> list[str]:
+    async def _retire(self, shard: int, rows: Sequence[tuple[SettlementFact, Payment]]) -> set[str]:
         """Of one shard. The UETR first: a payment that is found by its request only would be lost to `get`."""
         keys = self._keys
         await self._keep_uetrs([fact.uetr for fact, _ in rows])
@@ -73,11 +85,9 @@ class Retention(PaymentReads):
             request = keys.request(participant, instruction.request_id)
             quote = keys.quote(participant, instruction.quote_id) if instruction.quote_id else request
             names += (keys.payment(shard, fact.uetr), request, keys.agent(participant), quote)
-            names.append(keys.relisted(participant))
-            argv += self._compact(participant, instruction.request_id, fact.uetr)
-            argv += (fact.sequence, relisted_place(payment.hold.prepared_time_ms, fact.uetr))
+            argv += (*self._compact(participant, instruction.request_id, fact.uetr), fact.sequence)
         answers = await self._server.run(RETIRE, names, argv)
-        return [fact.uetr for (fact, _), answer in zip(rows, answers, strict=True) if answer]
+        return {fact.uetr for (fact, _), answer in zip(rows, answers, strict=True) if answer}
 
     def _compact(self, participant: str, request_id: str, uetr: str) -> tuple[bytes, bytes, bytes]:
         """Digest of the request, digest of the UETR when the participant's shard keeps it, the UETR's bytes."""
@@ -93,16 +103,20 @@ class Retention(PaymentReads):
             names = [self._keys.retired(shard), *map(self._keys.claim, those)]
             await self._server.run(RETIRE_CLAIM, names, [len(those), *map(uetr_digest, those)])
 
-    async def _trim(self, participant: str) -> None:
-        """Cut the participant's changes at the first whose payment is still here. Safe to repeat."""
+    async def _trim(self, participant: str, archive: Archive, told: Collection[str]) -> None:
+        """Cut the participant's changes at the first whose payment is still here. Safe to repeat.
+
+        What left otherwise than those that the archive is `told` of, by another's hand or before a crash, it is told of,
+        too, before its entries go.
+        """
         shard, changes = self._keys.shard_of(participant), self._keys.changes(participant)
-        while True:
-            rows = await self._server.read("XRANGE", changes, "-", "+", "COUNT", _ENTRIES_AT_ONCE)
-            names, argv = [changes], list[Any]([len(rows)])
-            for row in rows:
-                told = told_of(row)
-                names += (self._keys.payment(shard, change.uetr) for change in told)
-                argv += (row[0], len(told))
-            went = await self._server.run(TRIM, names, argv) if rows else 0
-            if went < _ENTRIES_AT_ONCE:
+        while rows := await self._server.read("XRANGE", changes, "-", "+", "COUNT", _ENTRIES_AT_ONCE):
+            uetrs = [[change.uetr for change in told_of(row)] for row in rows]
+            names = [self._keys.payment(shard, uetr) for those in uetrs for uetr in those]
+            left = await self._server.run(LEFT, names, [len(rows), *map(len, uetrs)])
+            if others := {uetr for those in uetrs[:left] for uetr in those}.difference(told):
+                await archive.retired(sorted(others))
+            if left:
+                await self._server.write("XDEL", changes, *(row[0] for row in rows[:left]))
+            if left < _ENTRIES_AT_ONCE:
                 return

@@ -10,37 +10,49 @@ from typing import Any
 import pytest
 from bayswitch.v1 import common_pb2, payment_pb2, quote_pb2
 
+from switch.api.tokens import seal
 from switch.domain.corridor import Fee
 from switch.domain.money import Asset, Rate
 from switch.errors import RailRejected, RailSilent
-from switch.store import open_store
+from switch.store import Store, open_store
 from tests.api.support import Api, refusal, serving, submit_request
+from tests.fake_archive import FakeArchive
 from tests.fakes import PARTICIPANTS, Ports, World
 from tests.store.builders import NOTE_KEY
+from tests.store.load import acknowledge, keep
 
 
 @pytest.fixture
-async def api(valkey_url: str, tmp_path: Path) -> AsyncIterator[Api]:
-    """A server over a real store of its own."""
-    store = await open_store(
+def archive() -> FakeArchive:
+    return FakeArchive()
+
+
+@pytest.fixture
+async def store(valkey_url: str, tmp_path: Path, archive: FakeArchive) -> AsyncIterator[Store]:
+    opened = await open_store(
         valkey_url,
         shards=1,
         durability="fsync",
         data_dir=tmp_path,
         note_key=NOTE_KEY,
         namespace=f"api-{uuid.uuid4().hex[:8]}",
+        archive=archive,
     )
-    try:
-        for participant in PARTICIPANTS:
-            await store.participants.create_participant(participant, "OPERATOR", "test")
-        now_ms = time.time_ns() // 1_000_000  # the server has a clock of its own
-        rate = Rate(100, 103)
-        await store.participants.set_rate("FXONE", Asset.MOP, Asset.HKD, rate, "OPERATOR", "test", now_ms)
-        ports = Ports(store.payments, store.quotes, store.participants)
-        async with serving(World(now_ms=now_ms, ports=ports, fees={"mop": Fee(100, 50)})) as running:
-            yield running
-    finally:
-        await store.close()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def api(store: Store) -> AsyncIterator[Api]:
+    """A server over a real store of its own."""
+    for participant in PARTICIPANTS:
+        await store.participants.create_participant(participant, "OPERATOR", "test")
+    now_ms = time.time_ns() // 1_000_000  # the server has a clock of its own
+    rate = Rate(100, 103)
+    await store.participants.set_rate("FXONE", Asset.MOP, Asset.HKD, rate, "OPERATOR", "test", now_ms)
+    ports = Ports(store.payments, store.quotes, store.participants)
+    async with serving(World(now_ms=now_ms, ports=ports, fees={"mop": Fee(100, 50)})) as running:
+        yield running
 
 
 async def twice(api: Api, request: payment_pb2.SubmitPaymentRequest) -> payment_pb2.Payment:
@@ -107,6 +119,37 @@ async def test_a_batch_with_copies_in_it(api: Api) -> None:
     assert sum(result.replay for result in results) == 99
     assert len(api.world.near.asked["prepare"]) == 201
     assert (await api.world.ports.payments.holds())[0] == 0
+
+
+async def test_pages_of_payments_that_leave_for_the_archive_meanwhile(
+    api: Api, store: Store, archive: FakeArchive
+) -> None:
+    made = {payment.uetr for payment in await asyncio.gather(*(api.submit() for _ in range(9)))}
+    await keep(archive, await acknowledge(store))
+    alfa, listed, token = api.caller(), list[payment_pb2.Payment](), ""
+    while True:
+        query = payment_pb2.ListPaymentsRequest(page_size=2, page_token=token)
+        page: Any = await alfa.call(alfa.payments.ListPayments, query)
+        listed += page.payments
+        if not (token := page.next_page_token):
+            break
+        await store.payments.retire(await archive.unretired(1 << 52, 3))
+    assert archive.let_go == made
+    assert {payment.uetr for payment in listed} == made
+    assert len(listed) == 9
+    orders = [(payment.prepared_time.ToMilliseconds(), payment.uetr) for payment in listed]
+    assert orders == sorted(orders)
+
+
+@pytest.mark.parametrize(
+    "place", ["0-0", "1764129600000-1", "1764129600000-1.3", "al1.x", f"r{5:016} {uuid.UUID(int=1)}"]
+)
+async def test_a_page_token_of_an_earlier_version_is_refused(api: Api, place: str) -> None:
+    alfa = api.caller()
+    query = payment_pb2.ListPaymentsRequest(page_token=seal("list|ALFA|0|0|", place))
+    refused = await refusal(alfa.call(alfa.payments.ListPayments, query))
+    assert (refused.code, refused.reason, refused.field) == ("INVALID_ARGUMENT", "FIELD_INVALID", "page_token")
+    assert refused.rule == "TOKEN"
 
 
 async def test_pages_and_a_resumed_watch(api: Api) -> None:

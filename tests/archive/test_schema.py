@@ -120,8 +120,8 @@ async def test_no_question_walks_through_all_payments(tmp_path: Path) -> None:
         await archive.get_by_request("ALFA", kept[0].fact.request_id)
         await archive.at_sequence("ALFA", 3)
         for state in (None, State.ABORTED):
-            for token in ("", f"l{NOW_MS}.x"):
-                await archive.list_payments("ALFA", state=state, from_time_ms=0, to_time_ms=late, token=token, count=3)
+            for after in ((0, ""), (NOW_MS, "x")):
+                await archive.list_payments("ALFA", state=state, from_time_ms=0, to_time_ms=late, after=after, count=3)
         for token in ("", f"f{NOW_MS}.x"):
             await archive.final_between(0, late, token, 3)
         for rails in ((), ("hkfps", "far")):

@@ -17,14 +17,14 @@ from switch.store.payment_store import CLAIM, FINISH, PREPARE, UNCLAIM
 from switch.store.quote_store import END, HOLD, KEEP, LOOK, RELEASE
 from switch.store.restoring import RESPEND
 from switch.store.restoring import RESTORE as RESTORE_PAYMENTS
-from switch.store.retention import RETIRE, RETIRE_CLAIM, TRIM
+from switch.store.retention import LEFT, RETIRE, RETIRE_CLAIM
 from switch.store.scripts import load_script
 from switch.store.settlement_store import APPLY, CREDIT, PROGRESS, PUBLISHED, RESTORE, TRANSFER
 from switch.store.settlement_windows import CLOSE, CONFIRM, CUT, DEFAULT, OPEN
 from tests.store.builders import ACK, NOW_MS, hold, join
 
 ALL = [PREPARE, FINISH, CLAIM, UNCLAIM, HOLD, KEEP, LOOK, END, RELEASE, CREATE, CHANGE, LEASE, DELETE]
-ALL += [FIND, RETIRE, RETIRE_CLAIM, TRIM, RESTORE_PAYMENTS, RESPEND]
+ALL += [FIND, RETIRE, RETIRE_CLAIM, LEFT, RESTORE_PAYMENTS, RESPEND]
 ALL += [APPLY, CREDIT, PROGRESS, PUBLISHED, RESTORE, TRANSFER, CLOSE, CONFIRM, CUT, DEFAULT, OPEN]
 
 

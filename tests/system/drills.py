@@ -100,7 +100,7 @@ class Rehearsal(Drill):
         return await self._compared(load)
 
     async def stand_still(self) -> None:
-        """The settler ends: a payment that leaves the store while pages are read may come in none of them."""
+        """The settler ends: what is compared stands still."""
         assert await asyncio.to_thread(self.sandbox.beside["settler"].stop) == 0
 
     async def kill(self, name: str) -> None:

@@ -1,7 +1,7 @@
 -- retire.lua  Let final payments go that the archive has; what must be unique for ever stays, in the compact form.
 -- USES    _retired
--- KEYS    retired | payment request agent quote relisted
--- ARGV    items | request_digest uetr_digest uetr_bytes sequence place
+-- KEYS    retired | payment request agent quote
+-- ARGV    items | request_digest uetr_digest uetr_bytes sequence
 -- RETURN  per item: 1 gone, now or before | 0 stays: not final, not acknowledged by the broker, or was never here
 -- uetr_digest is '' where the UETR is kept on another shard. Without a quote the request's key stands in.
 local call = redis.call
@@ -17,12 +17,11 @@ local function retire_one(k, a)
   -- Whoever ends the provider's hold of a quote asks what became of its payment.
   if KEYS[k + 3] ~= KEYS[k + 1] and call('EXISTS', KEYS[k + 3]) == 1 then call('HSET', KEYS[k + 3], 'state', state) end
   call('DEL', KEYS[k], KEYS[k + 1])
-  call('ZREM', KEYS[k + 4], ARGV[a + 4])
   return 1
 end
 
 local answers = {}
 for item = 1, tonumber(ARGV[1]) do
-  answers[item] = retire_one(5 * item - 3, 5 * item - 3)
+  answers[item] = retire_one(4 * item - 2, 4 * item - 2)
 end
 return answers
