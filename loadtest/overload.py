@@ -42,7 +42,6 @@ __all__ = [
     "main",
     "peak_of",
     "shed_share",
-    "shifted",
     "template_of",
 ]
 
@@ -152,10 +151,10 @@ class _Enquirer:
 def _spread(rate: float, size: int) -> dict[str, Any]:
     """`rate` payments a second over all participants, evenly, and each shifted so that they take turns."""
     each = rate / size / len(PARTICIPANTS)
-    return {name: shifted(each, number / each / len(PARTICIPANTS)) for number, name in enumerate(PARTICIPANTS)}
+    return {name: _shifted(each, number / each / len(PARTICIPANTS)) for number, name in enumerate(PARTICIPANTS)}
 
 
-def shifted(rate: float, by: float) -> Any:
+def _shifted(rate: float, by: float) -> Any:
     return (offset + by for offset in even(rate))
 
 

@@ -55,9 +55,7 @@ ADMISSION_WAIT_MS_MAX: Final = (
 ADMISSION_LOOK_MS: Final = 200  # how often the number of places may change: a burst is over by then
 ADMISSION_ACTIVE_MS: Final = 1_000  # who began nothing in that time, and has nothing under way, has no share
 PACE_MAX: Final = 1_000_000  # payments a second agreed with one institution; no worker does a tenth of it
-PACE_AHEAD_MS: Final = (
-    100  # how far one may run ahead of its pace: a batch or a burst in one go, less than anybody notices
-)
+PACE_AHEAD_MS: Final = 500  # how far one may run ahead of its pace: people come unevenly, and a batch comes in one go
 CALLS_IN_FLIGHT_MAX: Final = 2_000  # concurrent RPCs of one worker that begin something, streams included
 LOOKS_IN_FLIGHT_MAX: Final = 2_000  # the same for RPCs that only look: counted apart, new work never sheds them
 ACCEPTS_PER_METHOD: Final = 32  # calls of one busy method taken in one turn of the event loop
