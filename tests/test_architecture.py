@@ -59,6 +59,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "domain",
         "errors",
         "events",
+        "garbage",
         "limits",
         "metrics",
         "ports",

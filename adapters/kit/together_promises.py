@@ -12,6 +12,7 @@ from switch.ports import Answered, RailAck
 __all__ = ["CHECKS"]
 
 _MANY: Final = 40
+_SILENT_MS: Final = SCANT_MS * 6  # waited out by one; the others are answered in it on a busy machine, too
 
 
 async def _told(case: RailCase, holds: list[Hold], budget_ms: int = AMPLE_MS) -> list[Answered]:
@@ -42,10 +43,10 @@ async def many_together(case: RailCase) -> None:
 async def silence_among_many(case: RailCase) -> None:
     """One whose answer does not come is silent alone, and the others are answered without waiting for it."""
     await set_fault(case, "silent", count=1)
-    told = await _told(case, [case.good() for _ in range(5)], SCANT_MS)
-    require([type(said) for _, said in told].count(RailSilent) == 1, "one silence is of one payment")
-    require(isinstance(told[-1][1], RailSilent), "silence comes last")
-    require(sum(isinstance(said, RailAck) for _, said in told) == 4, "its neighbours are paid")
+    told = await _told(case, [case.good() for _ in range(5)], _SILENT_MS)
+    kinds = [type(said).__name__ for _, said in told]
+    expected = [RailAck.__name__] * 4 + [RailSilent.__name__]
+    require(kinds == expected, f"its neighbours are paid, and silence comes last and alone, not {', '.join(kinds)}")
 
 
 async def cancel_among_many(case: RailCase) -> None:
