@@ -30,7 +30,7 @@ from loadtest import (
 )
 from loadtest.bench_rows import ROWS, Figure, Scale, rows_of
 from loadtest.bench_table import as_json, heading, line, machine
-from switch.garbage import collect_rarely
+from switch.garbage import collect_briefly
 
 __all__ = ["FULL", "PARTS", "main", "measure"]
 
@@ -61,7 +61,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     scale = Scale(**{"runs": options.runs, "seconds": options.seconds, **(FULL if options.full else {})})
     where, begun = machine(), time.monotonic()
-    collect_rarely()  # a search of the client's would look like a wait for the switch
+    collect_briefly()  # a search of the client's would look like a wait for the switch
     try:
         found, failures = measure(options.only, scale, lambda text: print(text, flush=True))
     except KeyboardInterrupt:

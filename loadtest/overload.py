@@ -28,7 +28,7 @@ from loadtest.offers import Answer, Files, Kind, Log, Singles, Template, closed,
 from loadtest.rest import resolve
 from switch.cli.demo import request_of
 from switch.cli.sandbox import OPERATOR, Sandbox, load_scenario
-from switch.garbage import collect_rarely
+from switch.garbage import collect_briefly
 
 __all__ = [
     "PARTICIPANTS",
@@ -276,7 +276,7 @@ def kept_run(name: str, measure: Callable[[Sandbox], Coroutine[Any, Any, Measure
         try:
             sandbox.start()
             enrolled(sandbox)
-            collect_rarely()  # a search of the generator's would look like a wait for the switch
+            collect_briefly()  # a search of the generator's would look like a wait for the switch
             found, problems = uvloop.run(measure(sandbox))
         finally:
             sandbox.stop()

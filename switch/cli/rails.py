@@ -15,7 +15,7 @@ from adapters.kit.module import SimulatorOptions
 from switch.cli.options import Json
 from switch.cli.output import error_line, print_json, table
 from switch.errors import InvalidValue, RailUnavailable
-from switch.garbage import collect_rarely
+from switch.garbage import collect_briefly
 from switch.limits import RAIL_MESSAGE_VALID_MS
 
 __all__ = ["app"]
@@ -81,7 +81,7 @@ async def _serve(name: str, options: SimulatorOptions, json: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await simulator.start()
-    collect_rarely()
+    collect_briefly()
     try:
         ready = {
             "rail": name,
