@@ -10,11 +10,11 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from ctypes.util import find_library
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from deploy.local import allocator
 from loadtest.bench_rows import Figure, Goal, Row, judged, median, ratio
 
 __all__ = ["as_json", "as_markdown", "heading", "line", "machine", "main"]
@@ -157,7 +157,7 @@ def machine() -> dict[str, Any]:
         "load_before": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in LIBRARIES},
-        "store_allocator": "jemalloc" if find_library("jemalloc") else "libc",
+        "store_allocator": "jemalloc" if allocator.installed() else "libc",
     }
 
 

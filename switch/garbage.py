@@ -18,9 +18,7 @@ _NEVER: Final = 1_000_000_000
 
 def collect_rarely() -> None:
     """For a process that serves, once it has started: what exists now lives on and is never searched. Safe to repeat."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
+    _search_from_now_on(_YOUNG, _MIDDLE, _OLD)
 
 
 def collect_briefly() -> None:
@@ -28,6 +26,10 @@ def collect_briefly() -> None:
     millisecond at a time. To find all it keeps alive would take a twentieth of a second, and longer each time.
     Safe to repeat.
     """
+    _search_from_now_on(_FEW, _NEVER, _NEVER)
+
+
+def _search_from_now_on(*thresholds: int) -> None:
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_FEW, _NEVER, _NEVER)
+    gc.set_threshold(*thresholds)

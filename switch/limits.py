@@ -49,9 +49,7 @@ INBOUND_REFUSALS_KEPT: Final = 10_000  # refusals told to rails and not recorded
 PAYMENTS_IN_FLIGHT_MAX: Final = 10_000  # running submits of one worker; beyond it OVERLOADED
 ADMISSION_PLACES_FIRST: Final = 2_048  # of those, until it is known how quickly they end: eight files of 256
 ADMISSION_PLACES_MIN: Final = 256  # one group: a store that is slow by itself, or a machine that is, still gets it
-ADMISSION_WAIT_MS_MAX: Final = (
-    40  # in front of the rail, for who waits least: two fsyncs of 1 to 20; the rest is a queue
-)
+ADMISSION_WAIT_MS_MAX: Final = 40  # in front of the rail, for who waits least: two fsyncs of 1 to 20; else a queue
 ADMISSION_LOOK_MS: Final = 200  # how often the number of places may change: a burst is over by then
 ADMISSION_ACTIVE_MS: Final = 1_000  # who began nothing in that time, and has nothing under way, has no share
 PACE_MAX: Final = 1_000_000  # payments a second agreed with one institution; no worker does a tenth of it

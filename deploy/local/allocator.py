@@ -10,14 +10,19 @@ from ctypes.util import find_library
 
 from deploy.local import apt
 
-__all__ = ["PACKAGE", "ensure", "main"]
+__all__ = ["PACKAGE", "ensure", "installed", "main"]
 
 PACKAGE = "libjemalloc2"
 
 
+def installed() -> bool:
+    """Whether a store that starts now has it."""
+    return find_library("jemalloc") is not None
+
+
 def ensure() -> str:
     """What is missing, as a sentence for people, or "" when the embedded store will have it. Safe to repeat."""
-    if find_library("jemalloc") is not None:
+    if installed():
         return ""
     without = "the store works without jemalloc, and costs a quarter more"
     if os.geteuid() or shutil.which("apt-get") is None:

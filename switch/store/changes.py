@@ -92,16 +92,16 @@ def read_from(place: Place) -> str:
     return f"{'(' if passed == _WHOLE else ''}{time_ms}-{number}"
 
 
-async def read_changes(server: Server, key: str, *, after: str, first: str, last: str, count: int) -> list[Told]:
-    """Oldest first, at most `count`; fewer only at the end. Those behind the place `after`, or ("") from `first` on.
+async def read_changes(server: Server, key: str, *, after: str, count: int) -> list[Told]:
+    """Oldest first, at most `count`; fewer only at the end. Those behind the place `after`, or ("") from the first on.
 
-    `first` and `last` are ends of a range of entries. Raises StoreUnavailable.
+    Raises StoreUnavailable.
     """
     entry, _, passed = after.partition(".")
-    start = (entry if passed else f"({entry}") if after else first
+    start = (entry if passed else f"({entry}") if after else "-"
     found, entries = list[Told](), min(count, ENTRIES_FIRST)
     while True:
-        rows = await server.read("XRANGE", key, start, last, "COUNT", entries)
+        rows = await server.read("XRANGE", key, start, "+", "COUNT", entries)
         changes = [change for row in rows for change in told_of(row)]
         if passed and rows and rows[0][0].decode() == entry:
             del changes[: int(passed)]

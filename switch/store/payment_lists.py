@@ -258,7 +258,6 @@ class PaymentLists(StorePart):
         self, asked: _Asked, orders: Sequence[Order], records: Records, archived: dict[Order, SettlementFact]
     ) -> list[Payment]:
         """The payments of a page: from the store where it had them, for it was asked first."""
-
         left = [order for order in orders if records.get(order) is None and order not in archived]
         got = await asyncio.gather(*(self._archived(asked.participant, UUID(uetr).bytes) for _, uetr in left))
         page = dict(zip(left, got, strict=True))

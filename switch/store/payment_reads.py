@@ -73,7 +73,7 @@ class PaymentReads(PaymentLists):
         Raises Refused FIELD_INVALID for a token that is not ours.
         """
         after, key = token and _checked(token, "resume_token"), self._keys.changes(participant)
-        told = await read_changes(self._server, key, after=after, first="-", last="+", count=count)
+        told = await read_changes(self._server, key, after=after, count=count)
         return [Change(one.place, one.uetr, one.state, one.time_ms) for one in told]
 
     async def changes_end(self, participant: str) -> str:

@@ -1,7 +1,6 @@
 """The store's better allocator: installed when it can be, said when not, and taken by every server we start."""
 
 import os
-from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,7 @@ def test_a_server_has_it_where_the_machine_has_it(tmp_path: Path, monkeypatch: p
     """And starts where the machine has not: the loader passes over what is missing."""
     with run_valkey(tmp_path / "ours") as server:
         maps = Path(f"/proc/{server.pid}/maps").read_text()
-    assert ("libjemalloc" in maps) == (find_library("jemalloc") is not None)
+    assert ("libjemalloc" in maps) == allocator.installed()
     monkeypatch.setenv("LD_PRELOAD", "libsuch-as-nobody-has.so.9")
     with run_valkey(tmp_path / "theirs") as server:
         assert "libjemalloc" not in Path(f"/proc/{server.pid}/maps").read_text(), "what somebody chose is left alone"
