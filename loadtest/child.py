@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.local.valkey import free_ports
+from deploy.local.ports import free_ports
 from loadtest.figures import GENERATOR
 from loadtest.profiles import Profile
 from loadtest.sampling import Sample, Sampler, family

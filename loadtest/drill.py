@@ -22,7 +22,8 @@ from typing import Any, Final
 import grpc.aio
 
 from deploy.local import kafka
-from deploy.local.valkey import Valkey, free_ports
+from deploy.local.ports import free_ports
+from deploy.local.valkey import Valkey
 from loadtest.audit import audit
 from loadtest.provider import STEPS, Load
 from loadtest.rest import Rest, Rounds

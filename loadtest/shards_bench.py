@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
-from deploy.local.valkey import SLOTS, Valkey, free_ports, run_valkey
+from deploy.local.ports import free_ports
+from deploy.local.valkey import SLOTS, Valkey, run_valkey
 from loadtest.bench_rows import Figure, Scale, median
 from loadtest.measure import cpu_ms
 from loadtest.recording import Recorder, commands_of, recorder, say_again

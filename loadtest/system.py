@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from bayswitch.v1 import participant_pb2
 
 from deploy.local import kafka
-from deploy.local.valkey import Valkey, free_ports
+from deploy.local.ports import free_ports
+from deploy.local.valkey import Valkey
 from loadtest.mixes import scenario_of
 from loadtest.profiles import RailFault
 from loadtest.sampling import family

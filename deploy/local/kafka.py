@@ -179,8 +179,8 @@ class Cluster:
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS_MAX
-        for node in self.nodes:
-            node.await_ready(len(self.nodes), deadline)
+        while waiting := [node for node in self.nodes if not node.ready(len(self.nodes))]:  # all: any may have ended
+            waiting[0].be_in_time(deadline)
 
     def stop(self, *, keep: bool = False) -> None:
         """Stop every broker that runs and, unless `keep`, throw away data nobody asked to keep. Safe to repeat."""

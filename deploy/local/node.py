@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local import standstill
+from deploy.local.ports import HOST, TAKEN, free_ports
 
 __all__ = ["KafkaFailed", "Node", "new_cluster_id"]
 
-HOST = "127.0.0.1"
-PORT_FIRST, PORT_LAST = 20_000, 29_999  # under the ephemeral ports, so that a restart finds its port free
-PORT_TRIES_MAX = 100
 STOP_SECONDS_MAX = (
     5  # a controlled shutdown takes one; voters that stop together wait for each other in vain, and a kill is safe
 )
@@ -75,7 +73,7 @@ class Node:
         """`classes` of `shared_classes` for these jars."""
         folder.mkdir(parents=True, exist_ok=True)
         self.number = number
-        self.port, self.controller_port = _free_ports(2)
+        self.port, self.controller_port = free_ports(2)
         self.pid = 0  # of the broker itself; 0 when it does not run
         self.log = folder / "broker.log"
         self._data = folder / "data"
@@ -85,6 +83,7 @@ class Node:
         self._classes = [f"-XX:SharedArchiveFile={classes}"] if classes else []
         self._quick = True
         self._guard: subprocess.Popen[bytes] | None = None
+        self._log_begins = 0  # where in the log this life begins, in bytes
 
     @property
     def address(self) -> str:
@@ -136,6 +135,7 @@ class Node:
         assert not self.pid, "this node runs"
         command = [sys.executable, "-S", str(GUARD), *self._java(), *options, "kafka.Kafka", str(self._properties)]
         with self.log.open("ab") as log:
+            self._log_begins = log.tell()
             self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         assert self._guard.stdout is not None
         said = self._guard.stdout.readline()
@@ -150,15 +150,23 @@ class Node:
         Raises:
             KafkaFailed: the process ended, or the deadline passed.
         """
-        while self._brokers_known() < count:
-            assert self._guard is not None
-            if self._guard.poll() is not None:
-                code = self._guard.returncode
-                self._forget()
-                raise KafkaFailed(f"Kafka node {self.number} ended with {code}:\n{self.tail()}")
-            if time.monotonic() > deadline:
-                raise KafkaFailed(f"Kafka node {self.number} is not ready in its time:\n{self.tail()}")
-            time.sleep(ASK_PAUSE_SECONDS)
+        while not self.ready(count):
+            self.be_in_time(deadline)
+
+    def be_in_time(self, deadline: float) -> None:
+        """A pause before the next question; raises KafkaFailed after `deadline`, a time.monotonic()."""
+        if time.monotonic() > deadline:
+            raise KafkaFailed(f"Kafka node {self.number} is not ready in its time:\n{self.tail()}")
+        time.sleep(ASK_PAUSE_SECONDS)
+
+    def ready(self, count: int) -> bool:
+        """Whether this broker answers and knows `count` brokers. Raises KafkaFailed when the process ended."""
+        assert self._guard is not None
+        if self._guard.poll() is None:
+            return self._brokers_known() >= count
+        code = self._guard.returncode
+        self._forget()
+        raise KafkaFailed(f"Kafka node {self.number} ended with {code}:\n{self.tail()}")
 
     def _brokers_known(self) -> int:
         """Ask for the metadata of no topic (Metadata, version 4) and count the brokers in the answer."""
@@ -177,12 +185,15 @@ class Node:
 
     def port_taken(self) -> bool:
         """Whether the last start failed because another program had one of the ports."""
-        return "Address already in use" in self.tail()
+        return TAKEN in self._said()
 
     def tail(self) -> str:
-        """The end of the broker's own log."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return text[-LOG_TAIL_CHARS:]
+        """The end of what the broker said in this life."""
+        return self._said()[-LOG_TAIL_CHARS:]
+
+    def _said(self) -> str:
+        text = self.log.read_bytes() if self.log.exists() else b""
+        return text[self._log_begins :].decode(errors="replace")
 
     def stop(self, seconds_max: float = STOP_SECONDS_MAX) -> None:
         """Controlled shutdown; SIGKILL when it takes too long. Nothing happens when the node does not run."""
@@ -223,23 +234,3 @@ class Node:
 def new_cluster_id() -> str:
     """16 random bytes, as `Node.format` wants them."""
     return base64.urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now, held together so that they differ."""
-    held: list[socket.socket] = []
-    try:
-        for _ in range(PORT_TRIES_MAX):
-            candidate = socket.socket()
-            held.append(candidate)
-            try:
-                candidate.bind((HOST, PORT_FIRST + secrets.randbelow(PORT_LAST - PORT_FIRST)))
-            except OSError:
-                held.remove(candidate)
-                candidate.close()
-            if len(held) == count:
-                return [int(one.getsockname()[1]) for one in held]
-    finally:
-        for one in held:
-            one.close()
-    raise KafkaFailed(f"no {count} free ports between {PORT_FIRST} and {PORT_LAST}")

@@ -20,12 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.local.debian import ACCOUNT, PostgresFailed, as_account, missing, programs
+from deploy.local.ports import HOST, TAKEN, free_ports
 from deploy.local.standstill import GONE, await_that, pause, send, state
-from deploy.local.valkey import free_ports
 
 __all__ = ["Postgres", "PostgresFailed", "missing", "run_postgres"]
 
-HOST = "127.0.0.1"
 USER = "postgres"  # of the database; the password is new for every data folder
 START_SECONDS_MAX = 60  # a start takes a fifth of a second; one after a kill replays the log
 STOP_SECONDS_MAX = 3  # a fast shutdown takes a tenth; who connects and says nothing would delay it by a minute
@@ -89,7 +88,7 @@ class Postgres:
                 self._await_ready(where)
                 return
             except PostgresFailed:
-                if "Address already in use" not in self._tail() or attempt + 1 == attempts:
+                if TAKEN not in self._tail() or attempt + 1 == attempts:
                     raise
 
     def _lay_out(self, where: Path) -> None:

@@ -6,9 +6,7 @@ Loopback only, free ports, a directory of their own, stopped by process id. The 
 
 import contextlib
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deploy.local import standstill
+from deploy.local.ports import free_ports
 from switch.store.embedded import spawn_server
 
 __all__ = ["FOLLOW_AT_ONCE", "Cluster", "Valkey", "run_cluster", "run_valkey"]
@@ -27,27 +26,7 @@ START_S_MAX = 20.0
 STOP_S_MAX = 10.0
 POLL_S = 0.02
 SLOTS = 16_384
-PORT_FIRST, PORT_LAST = 10_000, 22_000
-BUS_PORT_ABOVE = 10_000  # Valkey's own rule
 FOLLOW_AT_ONCE = ("--repl-diskless-sync-delay", "0")  # a replica is in step after milliseconds, not after 5 s
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now, their cluster bus ports (10 000 above) free, too.
-
-    All of them under 32 768: above it the system takes ports for outgoing connections, and could take one of these
-    between now and the server's start.
-    """
-    ports: list[int] = []
-    with contextlib.ExitStack() as held:
-        while len(ports) < count:
-            port = PORT_FIRST + secrets.randbelow(PORT_LAST - PORT_FIRST)
-            with contextlib.suppress(OSError):
-                for wanted in (port, port + BUS_PORT_ABOVE):
-                    probe = held.enter_context(socket.socket())
-                    probe.bind(("127.0.0.1", wanted))
-                ports.append(port)
-    return ports
 
 
 class Valkey:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import kafka
+from deploy.local import kafka, node
 from deploy.local.kafka import KafkaFailed
+from deploy.local.ports import free_ports
 from switch.events import KafkaSink, TopicSpec, tail
 from tests.events.support import FakeOutbox, fact
 
@@ -128,6 +130,22 @@ def test_any_cluster_id_can_be_formatted(tmp_path: Path) -> None:
     assert "cluster.id=-BCDEFGHIJKLMNOPQRSTUg" in (tmp_path / "data" / "meta.properties").read_text()
 
 
+def test_a_port_that_was_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one node that cannot start ends the wait for all; what it says fills more than the end of its log."""
+    with socket.socket() as first:
+        first.bind(("127.0.0.1", 0))
+        first.listen()
+        chosen = free_ports(7)
+        chosen[3] = first.getsockname()[1]  # of the second node, in the first attempt
+        monkeypatch.setattr(
+            node, "free_ports", lambda count: [chosen.pop(0) if chosen else free_ports(1)[0] for _ in range(count)]
+        )
+        with kafka.cluster(3) as running:
+            assert "Address already in use" in (running.folder / "node-2" / "broker.log").read_text()
+            assert not any(node.port_taken() for node in running.nodes)
+            assert chosen == []
+
+
 async def test_three_nodes_confirm_twice_and_take_a_blow(tmp_path: Path) -> None:
     """Replication 3, two in sync: one broker may be killed and events go on. Then the same data is there again."""
     topic, outbox = f"test.{uuid.uuid4().hex}", FakeOutbox()
@@ -163,7 +181,7 @@ def test_make_services_starts_reports_and_stops(passable: Path) -> None:
         assert services.wait(UNTIL_SECONDS_MAX) == 0
     for pid in children:
         _until_gone(pid)
-    assert list(passable.iterdir()) == []
+    assert [path.name for path in passable.iterdir()] == [f"bayswitch-ports-{os.getuid()}"], "only who has which port"
 
 
 def _descendants(pid: int) -> list[int]:

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from deploy.local import debian, postgres
+from deploy.local.ports import free_ports
 from deploy.local.postgres import Postgres, PostgresFailed, run_postgres
-from deploy.local.valkey import free_ports
 from tests.fixtures_postgres import Databases, native
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from bayswitch.v1 import participant_pb2, payment_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from deploy.local.valkey import free_ports
+from deploy.local.ports import free_ports
 from loadtest.audit import Audit, audit
 from switch.cli.client import CallFailed, Client
 from switch.cli.demo import price, request_of
