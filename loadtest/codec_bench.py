@@ -1,7 +1,8 @@
 """Route and encode to FPS bytes, and decode the answer: as the rail's client does it, beside others in the same run.
 
-What others are given is easier: lxml builds the very same message from its own names and texts, and xsdata writes its
-Document only, from objects that were made before; neither routes, checks or looks anything up.
+What others write is easier: lxml builds the very same message from its own names and texts, and xsdata writes its
+Document only, from objects that were made before; neither routes, checks or looks anything up. When reading, all make
+every value of the message, and ours alone checks each; what the rail's client does with it is a row of its own.
 """
 
 import time
@@ -67,13 +68,20 @@ def figures(scale: Scale) -> Iterator[tuple[str, Figure]]:
         "plain": lambda: plain_report.read(report),
     }
     yield from _rows("codec.write", write, writers, scale)
-    yield from _rows("codec.read", lambda: codec.read_ack(report, uetr), readers, scale)
+    yield from _rows("codec.record", lambda: spec.report_codec.read(report), readers, scale)
     alone, twin = in_turn_us(
         [lambda: router.route(instruction, NOON_MS), lambda: plain_router.route(instruction, NOON_MS)], scale
     )
-    transfer, record = in_turn_us(
-        [lambda: codec.encode_transfer(hold, OURS), lambda: codec.transfer_of(hold, OURS)], scale
+    transfer, record, ack, view = in_turn_us(
+        [
+            lambda: codec.encode_transfer(hold, OURS),
+            lambda: codec.transfer_of(hold, OURS),
+            lambda: codec.read_ack(report, uetr),
+            lambda: spec.status_view.read(report),
+        ],
+        scale,
     )
+    yield "codec.read", Figure(ack, view)
     yield "codec.transfer", Figure(transfer, record)
     yield "codec.route", Figure(alone, twin)
 

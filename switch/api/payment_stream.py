@@ -62,6 +62,7 @@ class BatchStream:
                 self._places.release()
         finally:
             reader.cancel()
+            self._reader = None  # its cancel will know this stream, and a circle is found late
             self._drop_answers()
         if self._stopping:
             raise Refused("SHUTTING_DOWN")

@@ -1,15 +1,17 @@
 """A call leaves nothing for the cycle collector: thousands a second would make everybody wait for it."""
 
+import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import grpc
 import pytest
 from bayswitch.v1 import payment_pb2
 
-from tests.api.support import Stubs, serving, submit_request
+from tests.api.support import Api, Stubs, serving, submit_request
+from tests.waiting import eventually
 
 CALLS = 200
 SOME = CALLS // 4  # objects: grpc.aio's own loop takes a call in so many, and leaves six for each
@@ -69,6 +71,21 @@ async def _pay_when_full(caller: Stubs) -> None:
     await _refused(call, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
+async def _hang_up(caller: Stubs) -> None:
+    call = caller.payments.SubmitPayment(submit_request(), timeout=20, metadata=caller.metadata)
+    await asyncio.sleep(0)
+    call.cancel()
+    with suppress(asyncio.CancelledError):
+        await call
+
+
+async def _hang_up_with_a_batch_out(caller: Stubs) -> None:
+    stream = caller.payments.SubmitPayments(timeout=20, metadata=caller.metadata)
+    await stream.write(payment_pb2.SubmitPaymentsRequest(items=[submit_request()]))
+    stream.cancel()
+    await _refused(stream, grpc.StatusCode.CANCELLED)
+
+
 WAYS: dict[str, Callable[[Stubs], Awaitable[None]]] = {
     "pay": _pay,
     "pay in a batch": _pay_in_a_batch,
@@ -76,7 +93,16 @@ WAYS: dict[str, Callable[[Stubs], Awaitable[None]]] = {
     "look in vain": _look_in_vain,
     "pay wrongly": _pay_wrongly,
     "pay when full": _pay_when_full,
+    "hang up": _hang_up,
+    "hang up with a batch out": _hang_up_with_a_batch_out,
 }
+
+
+async def _all_ended(api: Api) -> None:
+    """Calls whose caller has gone end by themselves: none is running, and none has just begun."""
+    caller = api.caller()
+    await caller.call(caller.payments.ListPayments, payment_pb2.ListPaymentsRequest())
+    await eventually(lambda: not api.server.running, "every call has ended")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -89,4 +115,5 @@ async def test_nothing_is_left_in_a_cycle(way: str) -> None:
         with _kept() as left:
             for _ in range(CALLS):
                 await WAYS[way](caller)
+            await _all_ended(api)
         assert len(left) < SOME, sorted({type(each).__name__ for each in left})
