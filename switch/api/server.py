@@ -41,6 +41,7 @@ _BUSY: Final = frozenset(
         "PaymentService/SubmitPayments",
         "PaymentService/GetPayment",
         "QuoteService/CreateQuote",
+        "DirectoryService/CheckRoute",
     )
 )
 _HEALTH_MS_MAX: Final = 1_000  # a health watcher that does not read must not hold up the drain

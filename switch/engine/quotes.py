@@ -19,7 +19,7 @@ from switch.routing import RouterHolder
 __all__ = ["Fee", "QuoteRequest", "Quotes"]
 
 _ENDED_AT_ONCE = 64  # holds ended side by side
-_KEPT_MAX = 10_000  # quotes remembered by this process: saves the payment one read
+_KEPT_MAX = 10_000  # quotes remembered by this process until they are used or expire: saves the payment one read
 
 
 class QuoteRequest(NamedTuple):
@@ -57,6 +57,11 @@ class Quotes:
         self._kept: OrderedDict[str, Quote] = OrderedDict()
         self._used: list[Quote] = []
         self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def kept(self) -> int:
+        """Quotes that a payment may use without a read of the store."""
+        return len(self._kept)
 
     async def create(self, request: QuoteRequest) -> Quote:
         """Lock a price at the best provider that has headroom. Each call makes another quote.
@@ -143,6 +148,7 @@ class Quotes:
     def used(self, quote: Quote) -> None:
         """The payment of this quote has ended: the provider's hold need not wait for the expiry. Off the path."""
         self._used.append(quote)
+        self._kept.pop(quote.id, None)
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end_used())
 
@@ -195,6 +201,10 @@ class Quotes:
         )  # fmt: skip
 
     def _keep(self, quote: Quote) -> None:
+        """They lie in the order in which they came: the first expires first, or was read again when it had expired."""
+        now_ms = self._clock.now_ms()
+        while self._kept and next(iter(self._kept.values())).expiry_time_ms <= now_ms:
+            self._kept.popitem(last=False)
         self._kept[quote.id] = quote
         if len(self._kept) > _KEPT_MAX:
             self._kept.popitem(last=False)

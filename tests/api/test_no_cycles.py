@@ -1,9 +1,8 @@
 """A call leaves nothing for the cycle collector: thousands a second would make everybody wait for it."""
 
 import asyncio
-import gc
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -11,27 +10,11 @@ import pytest
 from bayswitch.v1 import payment_pb2
 
 from tests.api.support import Api, Stubs, serving, submit_request
+from tests.cycles import left_in_cycles
 from tests.waiting import eventually
 
 CALLS = 200
 SOME = CALLS // 4  # objects: grpc.aio's own loop takes a call in so many, and leaves six for each
-
-
-@contextmanager
-def _kept() -> Iterator[list[Any]]:
-    """What the block leaves in cycles, once it has ended."""
-    left: list[Any] = []
-    gc.collect()
-    gc.disable()
-    try:
-        yield left
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        left += gc.garbage
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
 
 
 async def _pay(caller: Stubs) -> None:
@@ -112,7 +95,7 @@ async def test_nothing_is_left_in_a_cycle(way: str) -> None:
             await api.submit(request_id="r-1")
         caller = api.caller()
         await WAYS[way](caller)
-        with _kept() as left:
+        with left_in_cycles() as left:
             for _ in range(CALLS):
                 await WAYS[way](caller)
             await _all_ended(api)

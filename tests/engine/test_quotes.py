@@ -126,6 +126,21 @@ async def test_a_quote_that_paid_stays_used_at_the_provider() -> None:
     assert (position.net_debit_minor, position.reserved_minor, position.headroom_minor) == (1_000, 0, 0)
 
 
+async def test_what_was_used_or_has_expired_is_not_kept() -> None:
+    world = World()
+    await world.quote_rates()
+    quotes = [await world.quotes.create(asked(1_000)) for _ in range(3)]
+    assert world.quotes.kept == 3
+    wanted = using(quotes[1])
+    first = (await world.payments.submit(wanted, 5_000)).payment
+    assert world.quotes.kept == 2
+    replayed = await world.payments.submit(wanted, 5_000)
+    assert (replayed.replay, replayed.payment) == (True, first)
+    world.clock.advance(quotes[0].expiry_time_ms - NOON_MS)
+    await world.quotes.create(asked(1_000))
+    assert world.quotes.kept == 1, "the new one; not what the replay read again either"
+
+
 @pytest.mark.parametrize("warm", [True, False])
 async def test_anothers_quote_is_unknown_whether_this_process_made_it_or_not(warm: bool) -> None:
     one = World()

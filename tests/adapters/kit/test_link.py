@@ -12,6 +12,7 @@ from adapters.kit.mock_server import MockServer, Reply
 from adapters.kit.promises import until
 from adapters.wire import frame
 from switch.errors import CodecError, RailSilent, RailUnavailable
+from tests.cycles import left_in_cycles
 
 AMPLE_MS = 10_000
 
@@ -116,6 +117,17 @@ async def test_time_out_is_silence_and_a_late_answer_is_dropped() -> None:
         assert link.in_flight == 0
         await _until(lambda: link.late == 1)
         assert await link.request("k", b"ask:k", AMPLE_MS) == b"answer:k"
+
+
+async def test_silence_leaves_nothing_in_a_cycle() -> None:
+    """What waited has the payment: it must not wait for the collector."""
+    async with _linked() as (link, peer):
+        peer.silent.add("k")
+        with left_in_cycles() as left:
+            for _ in range(20):
+                with pytest.raises(RailSilent):
+                    await link.request("k", b"ask:k", 1)
+        assert not [each for each in left if isinstance(each, RailSilent | asyncio.Future)]
 
 
 async def test_no_connection_is_unavailable() -> None:
