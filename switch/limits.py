@@ -72,7 +72,7 @@ STORE_CONNECTIONS_MAX: Final = 32  # of one worker to one server: groups, and re
 STORE_READ_ROUNDS_MAX: Final = 20  # pages of a participant's changes walked for one answer of ListPayments
 QUOTE_KEPT_MS: Final = 7 * 86_400_000  # an ended quote can be read this long; the payment keeps its figures for ever
 QUOTE_LOOK_AGAIN_MS: Final = 5_000  # a used quote whose payment still runs is looked at again after this
-EMBEDDED_START_MS_MAX: Final = 60_000  # reading back a day's append-only file takes seconds, not minutes
+EMBEDDED_START_MS_MAX: Final = 60_000  # without a word of its server; one that says it reads its data has longer
 EMBEDDED_STOP_MS_MAX: Final = 10_000  # then it is killed; what was acknowledged is in its file already
 
 # --- messages --------------------------------------------------------------------------------------------------------

@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from switch.domain.payment import State
 from switch.errors import ConfigError, StoreUnavailable
-from switch.store import EmbeddedValkey, Store, open_store
+from switch.store import EmbeddedValkey, Store, embedded, open_store
 from tests.store.builders import ACK, NOTE_KEY, NOW_MS, hold, join, until
 
 
@@ -59,6 +61,49 @@ async def test_a_server_that_ends_under_us_is_started_again_with_its_data(embedd
         assert store.embedded.pid != before
     finally:
         await store.close()
+
+
+@contextlib.asynccontextmanager
+async def _another_that_says(data_dir: Path, word: Callable[[], bytes]) -> AsyncIterator[None]:
+    """In the place of the directory's server: it takes every greeting, and to a PING it says `word`."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.read(4_096):
+            pings = request.count(b"PING")
+            writer.write(b"+OK\r\n" * (request.count(b"*") - pings) + word() * pings)  # "*" begins a request
+        writer.close()
+
+    lock = os.open(data_dir / "valkey.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        async with await asyncio.start_unix_server(answer, data_dir / "valkey.sock"):
+            yield
+    finally:
+        os.close(lock)
+
+
+async def test_a_server_that_reads_its_data_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it was a minute for all: a store of ten million payments could not have been opened again."""
+    patience_ms, asked = 200, 0
+    monkeypatch.setattr(embedded, "EMBEDDED_START_MS_MAX", patience_ms)
+    loop = asyncio.get_running_loop()
+    ready_at = loop.time() + 5 * patience_ms / 1_000
+
+    def word() -> bytes:
+        nonlocal asked
+        asked += 1
+        return b"+PONG\r\n" if loop.time() > ready_at else b"-LOADING the data\r\n"
+
+    async with _another_that_says(tmp_path, word):
+        await EmbeddedValkey(tmp_path).start()
+    assert asked > 1
+
+
+async def test_a_server_that_says_nothing_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "EMBEDDED_START_MS_MAX", 200)
+    async with _another_that_says(tmp_path, lambda: b""):
+        with pytest.raises(ConfigError, match="does not answer"):
+            await EmbeddedValkey(tmp_path).start()
 
 
 async def test_two_of_us_share_one_server_and_its_owner_stops_it(embedded_dir: Path) -> None:
