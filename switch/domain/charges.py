@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from switch.domain.corridor import Corridor, Hours, LimitRow, Period, Subject
@@ -71,12 +72,17 @@ def next_opening_ms(hours: Hours, now_ms: int) -> int:
 
 def _period(period: Period, now_ms: int) -> tuple[str, int]:
     """Key of the Hong Kong day or year of `now_ms`, and the first millisecond after it."""
-    now = datetime.fromtimestamp(now_ms // 1000, HONG_KONG)
+    return _period_of_day(period, (now_ms + _OFFSET_MS) // _DAY_MS)
+
+
+@lru_cache(maxsize=16)  # a day's payments share it
+def _period_of_day(period: Period, day: int) -> tuple[str, int]:
+    """`day`: of Hong Kong, counted from 1 January 1970."""
+    midnight = datetime.fromtimestamp((day * _DAY_MS - _OFFSET_MS) // 1000, HONG_KONG)
     if period is Period.YEAR:
-        key, end = f"y{now.year:04}", datetime(now.year + 1, 1, 1, tzinfo=HONG_KONG)
+        key, end = f"y{midnight.year:04}", midnight.replace(year=midnight.year + 1, month=1, day=1)
     else:
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        key, end = f"d{now:%Y%m%d}", midnight + timedelta(days=1)
+        key, end = f"d{midnight:%Y%m%d}", midnight + timedelta(days=1)
     return key, int(end.timestamp()) * 1000
 
 
