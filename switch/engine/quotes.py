@@ -18,7 +18,7 @@ from switch.routing import RouterHolder
 
 __all__ = ["Fee", "QuoteRequest", "Quotes"]
 
-_ENDED_AT_ONCE = 64  # holds ended side by side
+_ENDED_AT_ONCE = 256  # holds ended by one call of the store
 _KEPT_MAX = 10_000  # quotes remembered by this process until they are used or expire: saves the payment one read
 
 

@@ -7,18 +7,17 @@ released when it is due; never a usable quote without a hold.
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgpack
 
-from switch.domain.payment import State
 from switch.domain.quote import Quote, QuoteState
 from switch.errors import Refused, StoreUnavailable
 from switch.limits import QUOTE_KEPT_MS, QUOTE_LOOK_AGAIN_MS
 from switch.store.client import Server
 from switch.store.keys import Keys
-from switch.store.packing import pack, pack_quote, quote_terms, state_of, unpack_quote
+from switch.store.packing import pack, pack_quote, quote_terms, unpack_quote
 from switch.store.scripts import load_script
 
 __all__ = ["Quotes"]
@@ -28,8 +27,23 @@ HOLD: Final = load_script(
 )
 KEEP: Final = load_script("quote_keep", keys="quote", argv="body terms expiry_time_ms")
 LOOK: Final = load_script("quote_look", keys="quote", argv="")
-END: Final = load_script("quote_end", keys="quote", argv="expiry_time_ms")
-RELEASE: Final = load_script("quote_release", keys="agent quotedue quoteheld", argv="hold_id asset amount_minor paid")
+END: Final = load_script("quote_end", keys="quote payment", argv="items forget_time_ms | owner_and_id expiry_time_ms")
+RELEASE: Final = load_script(
+    "quote_release",
+    keys="agent quotedue quoteheld",
+    argv="items again_time_ms | hold_id provider asset amount_minor outcome",
+)
+_Answer = TypeVar("_Answer")
+
+
+class _Held(NamedTuple):
+    """A provider's hold. `id` is "<participant>/<quote_id>"."""
+
+    id: str
+    provider: str
+    asset: str
+    amount_minor: int
+    expiry_time_ms: int
 
 
 class Quotes:
@@ -70,19 +84,12 @@ class Quotes:
         return unpack_quote(body), QuoteState(state.decode()), uetr.decode()
 
     async def end_quotes(self, quotes: Sequence[Quote]) -> None:
-        """Look at these now, not when they expire: their payments have ended. Safe to repeat; an open one stays."""
+        """Look at these now, not when they expire: their payments have ended. Safe to repeat; an open one stays.
+
+        Raises StoreUnavailable when a shard did not answer; the others were looked at all the same.
+        """
         now_ms = time.time_ns() // 1_000_000  # only says when to look again; what decides is the server's clock
-        await asyncio.gather(
-            *(
-                self._end(
-                    self._keys.shard_of(quote.provider),
-                    f"{quote.participant}/{quote.id}",
-                    [quote.provider, quote.credit.asset.name, quote.credit.amount_minor, quote.expiry_time_ms],
-                    now_ms,
-                )
-                for quote in quotes
-            )
-        )
+        await self._end([_held_of(quote) for quote in quotes], now_ms)
 
     async def release_quotes(self, now_ms: int, count: int) -> int:
         """End the holds of quotes that expired unused or whose payment aborted; book those that paid. How many.
@@ -101,32 +108,65 @@ class Quotes:
         return released
 
     async def _release(self, shard: int, now_ms: int, count: int) -> int:
-        released = 0
         window = ("-inf", now_ms, "LIMIT", 0, count)
-        for hold_id in await self._server.read("ZRANGEBYSCORE", self._keys.quotedue(shard), *window):
-            held = await self._server.read("HGET", self._keys.quoteheld(shard), hold_id)
-            if held is not None:
-                released += await self._end(shard, hold_id.decode(), msgpack.unpackb(held), now_ms)
-        return released
-
-    async def _end(self, shard: int, hold_id: str, held: list[Any], now_ms: int) -> int:
-        provider, asset, amount_minor, expiry_time_ms = held
-        participant, quote_id = hold_id.split("/")
-        quote = self._keys.quote(participant, quote_id)
-        answer, *used = await self._server.run(END, (quote,), (expiry_time_ms,))
-        outcome = await self._outcome(participant, quote, *used) if used else None
-        if answer == b"OPEN" or (outcome is not None and not outcome.final):
-            again = (self._keys.quotedue(shard), "XX", now_ms + QUOTE_LOOK_AGAIN_MS, hold_id)
-            await self._server.write("ZADD", *again)
+        ids = await self._server.read("ZRANGEBYSCORE", self._keys.quotedue(shard), *window)
+        if not ids:
             return 0
-        # The quote is forgotten some time later; before the hold ends, so that a crash here leaves work, not litter.
-        await self._server.write("PEXPIREAT", quote, now_ms + QUOTE_KEPT_MS)
-        argv = (hold_id, asset, amount_minor, 1 if outcome is State.COMMITTED else 0)
-        ended: int = await self._server.run(RELEASE, self._hold_keys(provider), argv)
+        packed = await self._server.read("HMGET", self._keys.quoteheld(shard), *ids)
+        held = [_Held(name.decode(), *msgpack.unpackb(body)) for name, body in zip(ids, packed, strict=True) if body]
+        return await self._end(held, now_ms)
+
+    async def _end(self, held: Sequence[_Held], now_ms: int) -> int:
+        """End quotes where their owners are, then holds where their providers are; how many holds."""
+        owners: dict[int, list[_Held]] = {}
+        for each in held:
+            owners.setdefault(self._keys.shard_of(each.id.partition("/")[0]), []).append(each)
+        told = await _all_of(self._outcomes(shard, those, now_ms) for shard, those in owners.items())
+        providers: dict[int, list[tuple[_Held, bytes]]] = {}
+        for outcomes in told.answers:
+            for each, outcome in outcomes:
+                providers.setdefault(self._keys.shard_of(each.provider), []).append((each, outcome))
+        ended = await _all_of(self._let_go(shard, those, now_ms) for shard, those in providers.items())
+        for lost in (told.lost, ended.lost):
+            if lost is not None:
+                raise lost
+        return sum(ended.answers)
+
+    async def _outcomes(self, shard: int, held: Sequence[_Held], now_ms: int) -> list[tuple[_Held, bytes]]:
+        """Quotes of owners on one shard: what END says of each."""
+        argv: list[str | int] = [len(held), now_ms + QUOTE_KEPT_MS]
+        for each in held:
+            argv += (each.id.replace("/", ":"), each.expiry_time_ms)
+        said = await self._server.run(END, self._keys.kinds(shard, "quote", "payment"), argv)
+        return list(zip(held, said, strict=True))
+
+    async def _let_go(self, shard: int, held: Sequence[tuple[_Held, bytes]], now_ms: int) -> int:
+        """Holds of providers on one shard, by what END said of their quotes."""
+        argv: list[str | bytes | int] = [len(held), now_ms + QUOTE_LOOK_AGAIN_MS]
+        for each, outcome in held:
+            argv += (each.id, each.provider, each.asset, each.amount_minor, outcome)
+        keys = (*self._keys.kinds(shard, "agent"), self._keys.quotedue(shard), self._keys.quoteheld(shard))
+        ended: int = await self._server.run(RELEASE, keys, argv)
         return ended
 
-    async def _outcome(self, participant: str, quote: str, uetr: bytes, state: bytes) -> State:
-        """State of the payment that used a quote. Its record is there, or its state stands in the quote since it left."""
-        payment = self._keys.payment(self._keys.shard_of(participant), uetr.decode())
-        record = state or await self._server.read("GETRANGE", payment, -1, -1)
-        return state_of(record or await self._server.read("HGET", quote, "state"))  # it may leave in between
+
+def _held_of(quote: Quote) -> _Held:
+    asset, amount_minor = quote.credit
+    return _Held(f"{quote.participant}/{quote.id}", quote.provider, asset.name, amount_minor, quote.expiry_time_ms)
+
+
+class _Told(NamedTuple, Generic[_Answer]):
+    """What shards answered, and the error of one that did not."""
+
+    answers: list[_Answer]
+    lost: StoreUnavailable | None
+
+
+async def _all_of(asked: Iterable[Awaitable[_Answer]]) -> _Told[_Answer]:
+    """Each shard for itself: one that is lost keeps no other back."""
+    said = await asyncio.gather(*asked, return_exceptions=True)
+    lost = next((each for each in said if isinstance(each, StoreUnavailable)), None)
+    for each in said:
+        if isinstance(each, BaseException) and not isinstance(each, StoreUnavailable):
+            raise each
+    return _Told([each for each in said if not isinstance(each, BaseException)], lost)

@@ -1,12 +1,34 @@
--- quote_release.lua  End a provider's hold: give the headroom back, or make it plain use when the payment was made.
+-- quote_release.lua  End providers' holds: give headroom back, or make it plain use when the payment was made. Many at once.
 -- KEYS    agent quotedue quoteheld
--- ARGV    hold_id asset amount_minor paid
--- RETURN  1 ended now | 0 it had ended before
-if redis.call('HDEL', KEYS[3], ARGV[1]) == 0 then
-  redis.call('ZREM', KEYS[2], ARGV[1])
-  return 0
+-- ARGV    items again_time_ms | hold_id provider asset amount_minor outcome
+-- RETURN  how many ended now
+-- The first of KEYS is a kind: an item's key is named after it (keys.py), so it is in its slot. outcome: 'C' paid | 'E', 'A'
+-- not paid, and never will be | another: not known yet, looked at again at again_time_ms.
+local call, DUE, HELD = redis.call, KEYS[2], KEYS[3]
+local agents, ended, last = {}, 0, 5 * tonumber(ARGV[1])
+
+-- A key of another type must fail before anything is written.
+call('ZCARD', DUE)
+call('HLEN', HELD)
+for at = 3, last, 5 do
+  local provider = ARGV[at + 1]
+  if not agents[provider] then
+    agents[provider] = KEYS[1] .. ':' .. provider
+    call('HLEN', agents[provider])
+  end
 end
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('HINCRBY', KEYS[1], 'held:' .. ARGV[2], '-' .. ARGV[3])
-if ARGV[4] == '1' then redis.call('HINCRBY', KEYS[1], 'spent:' .. ARGV[2], ARGV[3]) end
-return 1
+
+for at = 3, last, 5 do
+  local id, provider, asset, amount, outcome = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  if outcome ~= 'C' and outcome ~= 'E' and outcome ~= 'A' then
+    call('ZADD', DUE, 'XX', ARGV[2], id)
+  else
+    call('ZREM', DUE, id)
+    if call('HDEL', HELD, id) == 1 then
+      call('HINCRBY', agents[provider], 'held:' .. asset, '-' .. amount)
+      if outcome == 'C' then call('HINCRBY', agents[provider], 'spent:' .. asset, amount) end
+      ended = ended + 1
+    end
+  end
+end
+return ended
