@@ -179,11 +179,14 @@ class Path:
             instruction = each.instruction
             try:
                 route = self._router.route(instruction, now_ms)
-                if instruction.quote_id:
+                if not instruction.quote_id:
+                    self._quotes.check_unquoted(instruction)
+                elif (kept := self._quotes.enforce_kept(instruction, route)) is not None:
+                    each.quote = kept
+                else:
                     quoted.append((each, route))
                     continue
-                self._quotes.check_unquoted(instruction)
-                each.hold = self._hold_of(instruction, route, None, now_ms)
+                each.hold = self._hold_of(instruction, route, each.quote, now_ms)
                 held.append(each)
             except Refused as refusal:
                 aside.append(self._aside(each, self._replay_or_raise(instruction, refusal)))

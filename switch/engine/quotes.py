@@ -104,19 +104,22 @@ class Quotes:
         if debit.amount_minor != credit.amount_minor:
             raise Refused("FIELD_INVALID", "debit and credit of one asset are equal", field="credit.amount_minor")
 
+    def enforce_kept(self, instruction: Instruction, route: Route) -> Quote | None:
+        """As `enforce`, without a read of the store. None: this process does not remember the quote, so `enforce` it."""
+        quote = self._kept.get(instruction.quote_id)
+        if quote is None or quote.participant != instruction.participant:  # another's is unknown, here as in the store
+            return None
+        return _compared(quote, instruction, route)
+
     async def enforce(self, instruction: Instruction, route: Route) -> Quote:
-        """The quote an instruction names, compared with it. State is the store's to guard.
+        """The quote an instruction names, read and compared with it. State is the store's to guard.
 
         Raises:
             Refused: QUOTE_UNKNOWN, QUOTE_MISMATCH (with the field).
         """
-        quote = self._kept.get(instruction.quote_id)
-        if quote is None or quote.participant != instruction.participant:  # another's is unknown, here as in the store
-            quote = (await self.get(instruction.participant, instruction.quote_id))[0]
-            self._keep(quote)
-        if field := mismatch(quote, instruction, route.corridor.id):
-            raise Refused("QUOTE_MISMATCH", field=field)
-        return quote
+        quote = (await self.get(instruction.participant, instruction.quote_id))[0]
+        self._keep(quote)
+        return _compared(quote, instruction, route)
 
     async def price_inbound(self, instruction: Instruction) -> Instruction:
         """What a rail sent us, with the credit side filled in: the first corridor's asset, at our own quote."""
@@ -208,6 +211,12 @@ class Quotes:
         self._kept[quote.id] = quote
         if len(self._kept) > _KEPT_MAX:
             self._kept.popitem(last=False)
+
+
+def _compared(quote: Quote, instruction: Instruction, route: Route) -> Quote:
+    if field := mismatch(quote, instruction, route.corridor.id):
+        raise Refused("QUOTE_MISMATCH", field=field)
+    return quote
 
 
 def _fixed_field(request: QuoteRequest) -> str:

@@ -7,7 +7,7 @@ import pytest
 from switch.domain.money import Asset, Money
 from switch.domain.quote import Quote, QuoteState
 from switch.errors import Refused
-from switch.limits import QUOTE_LOOK_AGAIN_MS
+from switch.limits import AMOUNT_MINOR_MAX, QUOTE_LOOK_AGAIN_MS
 from switch.store import Store
 from tests.store.builders import ACK, NOW_MS, charge, hold, join, quote, until
 from tests.store.conftest import OpenStore
@@ -138,6 +138,47 @@ async def test_a_paid_quote_can_be_ended_before_it_expires_an_open_one_cannot(st
     for _ in range(2):  # a repeat changes nothing
         await store.quotes.end_quotes([priced])
         assert await reserved(store) == (0, 900)
+
+
+async def test_many_end_at_once_each_as_its_payment_did(store: Store) -> None:
+    """Paid, refused, running, open and not there at all, one of them twice; then the same again."""
+    await join(store, cap_minor=10_000)
+    await join(store, "FX1", 9_000, Asset.CNY)
+    await join(store, "FX2", 9_000, Asset.CNY)
+    given = [quote(provider=provider) for provider in ("FX1", "FX1", "FX2", "FX2", "FX1")]
+    for each in given:
+        await store.quotes.create_quote(each)
+    paid, refused, paid_elsewhere, running, still_open = given
+    for each in (paid, refused, paid_elsewhere, running):
+        paying = hold(quote=each)
+        assert (await store.payments.prepare(paying, each.id)).fresh
+        if each is refused:
+            await store.payments.abort(paying, "RAIL_REFUSED", "MS03", NOW_MS)
+        elif each is not running:
+            await store.payments.commit(paying, ACK, NOW_MS)
+    nobodys = quote(provider="FX2")._replace(expiry_time_ms=1)
+    for _ in range(2):
+        await store.quotes.end_quotes([*given, paid, nobodys])
+        assert await reserved(store, "FX1") == (900, 900 + 900), "the open one; and the paid one"
+        assert await reserved(store, "FX2") == (900, 900 + 900), "the running one; and the paid one"
+    assert (await store.payments.prepare(hold(quote=still_open), still_open.id)).fresh
+
+
+async def test_sums_of_a_group_lose_no_unit(store: Store) -> None:
+    """Twenty of the largest amounts are more than a number of Lua holds exactly."""
+    await join(store)
+    given = [quote(provider=f"FX{number % 2}", credit_minor=AMOUNT_MINOR_MAX - number) for number in range(20)]
+    server, keys = store.payments._server, store.quotes._keys
+    for provider in ("FX0", "FX1"):
+        await join(store, provider, AMOUNT_MINOR_MAX, Asset.CNY)
+        await server.write("HSET", keys.agent(provider), "held:CNY", 1 + sum(
+            each.credit.amount_minor for each in given if each.provider == provider
+        ))  # fmt: skip
+    for each in given:
+        await server.write("HSET", keys.quoteheld(keys.shard_of(each.provider)), f"ALFA/{each.id}", b"held")
+    await store.quotes.end_quotes([each._replace(expiry_time_ms=1) for each in given])
+    for provider in ("FX0", "FX1"):
+        assert await server.read("HGET", keys.agent(provider), "held:CNY") == b"1"
 
 
 async def test_a_refusal_by_cap_or_limit_leaves_the_quote_open(store: Store) -> None:

@@ -53,7 +53,8 @@ def test_the_moves_in_lua_are_the_domains() -> None:
 
 
 def test_the_exact_integers_of_lua_are_the_limit() -> None:
-    assert f"EXACT_MAX = {SCRIPT_INTEGER_MAX} " in FINISH.source
+    for script in (FINISH, RELEASE):
+        assert f"EXACT_MAX = {SCRIPT_INTEGER_MAX} " in script.source
 
 
 def test_prepare_refuses_in_the_order_of_the_catalogue() -> None:

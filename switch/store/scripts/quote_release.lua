@@ -4,31 +4,59 @@
 -- RETURN  how many ended now
 -- The first of KEYS is a kind: an item's key is named after it (keys.py), so it is in its slot. outcome: 'C' paid | 'E', 'A'
 -- not paid, and never will be | another: not known yet, looked at again at again_time_ms.
+-- Everything is read before anything is written, and written at the end, for all items at once.
+local EXACT_MAX = 9007199254740991 -- limits.SCRIPT_INTEGER_MAX: a sum beyond it loses units
 local call, DUE, HELD = redis.call, KEYS[2], KEYS[3]
-local agents, ended, last = {}, 0, 5 * tonumber(ARGV[1])
+local agents, again, ids, places, sums, full = {}, {}, {}, {}, {}, {}
 
 -- A key of another type must fail before anything is written.
 call('ZCARD', DUE)
-call('HLEN', HELD)
-for at = 3, last, 5 do
-  local provider = ARGV[at + 1]
+local function agent_of(provider)
   if not agents[provider] then
     agents[provider] = KEYS[1] .. ':' .. provider
     call('HLEN', agents[provider])
   end
+  return agents[provider]
 end
 
-for at = 3, last, 5 do
-  local id, provider, asset, amount, outcome = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  if outcome ~= 'C' and outcome ~= 'E' and outcome ~= 'A' then
-    call('ZADD', DUE, 'XX', ARGV[2], id)
-  else
-    call('ZREM', DUE, id)
-    if call('HDEL', HELD, id) == 1 then
-      call('HINCRBY', agents[provider], 'held:' .. asset, '-' .. amount)
-      if outcome == 'C' then call('HINCRBY', agents[provider], 'spent:' .. asset, amount) end
-      ended = ended + 1
-    end
+local function add(agent, field, amount)
+  local name = agent .. ' ' .. field
+  local sum = sums[name] or { agent, field, 0 }
+  if math.abs(sum[3] + amount) > EXACT_MAX then
+    full[#full + 1], sum = sum, { agent, field, 0 }
   end
+  sum[3], sums[name] = sum[3] + amount, sum
+end
+
+for at = 3, 5 * tonumber(ARGV[1]), 5 do
+  local id, outcome = ARGV[at], ARGV[at + 4]
+  agent_of(ARGV[at + 1])
+  if outcome == 'C' or outcome == 'E' or outcome == 'A' then
+    if not places[id] then ids[#ids + 1], places[id] = id, at end
+  else
+    again[#again + 1], again[#again + 2] = ARGV[2], id
+  end
+end
+local held, ended = #ids > 0 and call('HMGET', HELD, unpack(ids)) or {}, 0
+for n, id in ipairs(ids) do
+  local at = places[id]
+  if held[n] then
+    local agent, asset, amount = agent_of(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
+    add(agent, 'held:' .. asset, -amount)
+    if ARGV[at + 4] == 'C' then add(agent, 'spent:' .. asset, amount) end
+    ended = ended + 1
+  end
+end
+
+if #again > 0 then call('ZADD', DUE, 'XX', unpack(again)) end
+if #ids > 0 then
+  call('ZREM', DUE, unpack(ids))
+  call('HDEL', HELD, unpack(ids))
+end
+for _, sum in ipairs(full) do
+  call('HINCRBY', sum[1], sum[2], sum[3])
+end
+for _, sum in pairs(sums) do
+  call('HINCRBY', sum[1], sum[2], sum[3])
 end
 return ended
