@@ -165,9 +165,9 @@ async def test_many_end_at_once_each_as_its_payment_did(store: Store) -> None:
 
 
 async def test_sums_of_a_group_lose_no_unit(store: Store) -> None:
-    """Twenty of the largest amounts are more than a number of Lua holds exactly."""
+    """Thirty of the largest amounts are more than a number of Lua holds exactly."""
     await join(store)
-    given = [quote(provider=f"FX{number % 2}", credit_minor=AMOUNT_MINOR_MAX - number) for number in range(20)]
+    given = [quote(provider=f"FX{number % 2}", credit_minor=AMOUNT_MINOR_MAX - number) for number in range(60)]
     server, keys = store.payments._server, store.quotes._keys
     for provider in ("FX0", "FX1"):
         await join(store, provider, AMOUNT_MINOR_MAX, Asset.CNY)
