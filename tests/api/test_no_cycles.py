@@ -14,7 +14,7 @@ from tests.cycles import left_in_cycles
 from tests.waiting import eventually
 
 CALLS = 200
-SOME = CALLS // 4  # objects: grpc.aio's own loop takes a call in so many, and leaves six for each
+SOME = CALLS // 2  # objects: grpc.aio's own loop takes one call in 33, and leaves six for each
 
 
 async def _pay(caller: Stubs) -> None:
