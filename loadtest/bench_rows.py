@@ -52,7 +52,7 @@ class Scale(NamedTuple):
     runs: int = 5
     seconds: float = 1.5  # of one run under load
     batch_items: int = 256
-    quoted_batches: int = 2  # of each stream and run where every payment needs a quote
+    quoted_batches: int = 4  # of each stream and run where every payment needs a quote
     rounds: int = 3_000  # of a codec, of one figure
     stored_few: int = 10_000
     stored_many: int = 1_000_000
