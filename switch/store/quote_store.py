@@ -8,7 +8,7 @@ released when it is due; never a usable quote without a hold.
 import asyncio
 import time
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgpack
 
@@ -37,7 +37,7 @@ _Answer = TypeVar("_Answer")
 
 
 class _Held(NamedTuple):
-    """A provider's hold. `id` is "<participant>/<quote_id>"."""
+    """A provider's hold. `id` is "<participant>/<quote_id>"; what follows is kept under it, packed, in this order."""
 
     id: str
     provider: str
@@ -64,10 +64,8 @@ class Quotes:
             Refused: NO_RATE: no headroom at the provider, or it is suspended or unknown.
             StoreUnavailable: a hold may stay until the quote would have expired.
         """
-        asset, amount_minor = quote.credit
-        hold_id = f"{quote.participant}/{quote.id}"
-        held = pack((quote.provider, asset.name, amount_minor, quote.expiry_time_ms))
-        argv = (hold_id, asset.name, amount_minor, quote.expiry_time_ms, held)
+        held = _held_of(quote)
+        argv = (held.id, held.asset, held.amount_minor, held.expiry_time_ms, pack(held[1:]))
         if not await self._server.run(HOLD, self._hold_keys(quote.provider), argv):
             raise Refused("NO_RATE", "the provider has no headroom for this amount")
         terms = quote_terms(quote.debit, quote.credit, quote.corridor_id)
@@ -121,16 +119,15 @@ class Quotes:
         owners: dict[int, list[_Held]] = {}
         for each in held:
             owners.setdefault(self._keys.shard_of(each.id.partition("/")[0]), []).append(each)
-        told = await _all_of(self._outcomes(shard, those, now_ms) for shard, those in owners.items())
+        told, lost = await _all_of(self._outcomes(shard, those, now_ms) for shard, those in owners.items())
         providers: dict[int, list[tuple[_Held, bytes]]] = {}
-        for outcomes in told.answers:
+        for outcomes in told:
             for each, outcome in outcomes:
                 providers.setdefault(self._keys.shard_of(each.provider), []).append((each, outcome))
-        ended = await _all_of(self._let_go(shard, those, now_ms) for shard, those in providers.items())
-        for lost in (told.lost, ended.lost):
-            if lost is not None:
-                raise lost
-        return sum(ended.answers)
+        ended, lost_later = await _all_of(self._let_go(shard, those, now_ms) for shard, those in providers.items())
+        if error := lost or lost_later:
+            raise error
+        return sum(ended)
 
     async def _outcomes(self, shard: int, held: Sequence[_Held], now_ms: int) -> list[tuple[_Held, bytes]]:
         """Quotes of owners on one shard: what END says of each."""
@@ -155,18 +152,11 @@ def _held_of(quote: Quote) -> _Held:
     return _Held(f"{quote.participant}/{quote.id}", quote.provider, asset.name, amount_minor, quote.expiry_time_ms)
 
 
-class _Told(NamedTuple, Generic[_Answer]):
-    """What shards answered, and the error of one that did not."""
-
-    answers: list[_Answer]
-    lost: StoreUnavailable | None
-
-
-async def _all_of(asked: Iterable[Awaitable[_Answer]]) -> _Told[_Answer]:
-    """Each shard for itself: one that is lost keeps no other back."""
+async def _all_of(asked: Iterable[Awaitable[_Answer]]) -> tuple[list[_Answer], StoreUnavailable | None]:
+    """What shards answered, and the error of one that did not: one that is lost keeps no other back."""
     said = await asyncio.gather(*asked, return_exceptions=True)
     lost = next((each for each in said if isinstance(each, StoreUnavailable)), None)
     for each in said:
         if isinstance(each, BaseException) and not isinstance(each, StoreUnavailable):
             raise each
-    return _Told([each for each in said if not isinstance(each, BaseException)], lost)
+    return [each for each in said if not isinstance(each, BaseException)], lost

@@ -11,8 +11,6 @@ import pytest
 from deploy.local import ports
 from deploy.local.ports import NoPortFree, free_ports
 
-ASK = "from deploy.local.ports import free_ports; print(*free_ports(10))"
-
 
 @pytest.fixture(autouse=True)
 def own_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
@@ -23,7 +21,7 @@ def own_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_nobody_is_given_what_another_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "LAST", ports.FIRST + 39)
-    narrow = f"from deploy.local import ports; ports.LAST = {ports.LAST}; {ASK}"
+    narrow = f"from deploy.local import ports; ports.LAST = {ports.LAST}; print(*ports.free_ports(10))"
     asked = [subprocess.Popen([sys.executable, "-c", narrow], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     told = [int(word) for process in asked for word in process.communicate()[0].split()]
     told += free_ports(10)

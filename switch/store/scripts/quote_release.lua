@@ -9,16 +9,6 @@ local EXACT_MAX = 9007199254740991 -- limits.SCRIPT_INTEGER_MAX: a sum beyond it
 local call, DUE, HELD = redis.call, KEYS[2], KEYS[3]
 local agents, again, ids, places, sums, full = {}, {}, {}, {}, {}, {}
 
--- A key of another type must fail before anything is written.
-call('ZCARD', DUE)
-local function agent_of(provider)
-  if not agents[provider] then
-    agents[provider] = KEYS[1] .. ':' .. provider
-    call('HLEN', agents[provider])
-  end
-  return agents[provider]
-end
-
 local function add(agent, field, amount)
   local name = agent .. ' ' .. field
   local sum = sums[name] or { agent, field, 0 }
@@ -28,9 +18,14 @@ local function add(agent, field, amount)
   sum[3], sums[name] = sum[3] + amount, sum
 end
 
+-- A key of another type must fail before anything is written.
+call('ZCARD', DUE)
 for at = 3, 5 * tonumber(ARGV[1]), 5 do
-  local id, outcome = ARGV[at], ARGV[at + 4]
-  agent_of(ARGV[at + 1])
+  local id, provider, outcome = ARGV[at], ARGV[at + 1], ARGV[at + 4]
+  if not agents[provider] then
+    agents[provider] = KEYS[1] .. ':' .. provider
+    call('HLEN', agents[provider])
+  end
   if outcome == 'C' or outcome == 'E' or outcome == 'A' then
     if not places[id] then ids[#ids + 1], places[id] = id, at end
   else
@@ -41,7 +36,7 @@ local held, ended = #ids > 0 and call('HMGET', HELD, unpack(ids)) or {}, 0
 for n, id in ipairs(ids) do
   local at = places[id]
   if held[n] then
-    local agent, asset, amount = agent_of(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
+    local agent, asset, amount = agents[ARGV[at + 1]], ARGV[at + 2], tonumber(ARGV[at + 3])
     add(agent, 'held:' .. asset, -amount)
     if ARGV[at + 4] == 'C' then add(agent, 'spent:' .. asset, amount) end
     ended = ended + 1
