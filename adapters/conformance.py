@@ -11,6 +11,7 @@ and yields a RailCase. Nothing is shared between checks, so each one fails for i
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from adapters.kit import statement_promises, together_promises
@@ -28,11 +29,13 @@ from adapters.kit.promises import (
     reached,
     rejected,
     require,
+    require_in_time,
     set_fault,
     silent,
     times_paid,
     until,
 )
+from adapters.kit.pulse import in_good_time
 from switch.domain.instruction import Instruction
 from switch.domain.payment import Payment
 from switch.errors import RailSilent, RailUnavailable, StoreUnavailable
@@ -195,7 +198,7 @@ async def still_working(case: RailCase) -> None:
     first = await case.client.enquire(hold, AMPLE_MS)
     while first.outcome is Outcome.NEVER_SEEN:  # the enquiry overtook the payment on another connection
         first = await case.client.enquire(hold, AMPLE_MS)
-    require(first.outcome is Outcome.WORKING, "while the rail works an enquiry answers WORKING")
+    require_in_time(first.outcome is Outcome.WORKING, "while the rail works an enquiry answers WORKING")
     ack = await running
     require(await enquired(case, hold) == Enquiry(Outcome.DONE, ack=ack), "when it has worked, DONE")
     require(await times_paid(case, hold) == 1, "paid once")
@@ -384,7 +387,7 @@ CHECKS: Final[Mapping[str, Callable[[CaseFactory], Awaitable[None]]]] = {
 async def run_check(name: str, factory: CaseFactory) -> None:
     """One check by its name. Raises Broken, with the check and the promise."""
     try:
-        await CHECKS[name](factory)
+        await in_good_time(partial(CHECKS[name], factory))
     except Broken as broken:
         raise Broken(f"{name}: {broken}") from broken.__cause__
 

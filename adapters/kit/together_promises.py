@@ -4,7 +4,18 @@ import asyncio
 from contextlib import aclosing
 from typing import Final
 
-from adapters.kit.promises import AMPLE_MS, SCANT_MS, Broken, RailCase, rejected, require, set_fault, times_paid, until
+from adapters.kit.promises import (
+    AMPLE_MS,
+    SCANT_MS,
+    Broken,
+    RailCase,
+    rejected,
+    require,
+    require_in_time,
+    set_fault,
+    times_paid,
+    until,
+)
 from switch.domain.payment import Hold
 from switch.errors import RailRejected, RailSilent
 from switch.ports import Answered, RailAck
@@ -46,7 +57,9 @@ async def silence_among_many(case: RailCase) -> None:
     told = await _told(case, [case.good() for _ in range(5)], _SILENT_MS)
     kinds = [type(said).__name__ for _, said in told]
     expected = [RailAck.__name__] * 4 + [RailSilent.__name__]
-    require(kinds == expected, f"its neighbours are paid, and silence comes last and alone, not {', '.join(kinds)}")
+    require_in_time(
+        kinds == expected, f"its neighbours are paid, and silence comes last and alone, not {', '.join(kinds)}"
+    )
 
 
 async def cancel_among_many(case: RailCase) -> None:

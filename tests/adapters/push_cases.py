@@ -19,6 +19,7 @@ from adapters.kit.module import RailModule, RailOptions, SimulatorOptions
 from adapters.kit.push_client import PushRail
 from adapters.kit.push_codec import ISO_REASONS
 from adapters.kit.push_simulator import PushSimulator
+from deploy.local.ports import free_ports
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money
 from switch.domain.party import Account, Party, Scheme
@@ -162,7 +163,8 @@ class PushCases:
     ) -> AsyncIterator[tuple[PushRail[Any], PushSimulator[Any]]]:
         """A mock hub on free ports and a client connected to it."""
         ours = self.rail.institution
-        simulator = self.make_simulator(SimulatorOptions("127.0.0.1", 0, 0, ours, Path(), seed))
+        # A port of its own: a hub that was offline binds it again, and nobody may have taken it.
+        simulator = self.make_simulator(SimulatorOptions("127.0.0.1", free_ports(1)[0], 0, ours, Path(), seed))
         await simulator.start()
         client = self.make_client(RailOptions("127.0.0.1", simulator.port, ours, Path()))
         if handler is not None:

@@ -9,7 +9,7 @@ import pytest
 from adapters.conformance import ended
 from adapters.kit.books import PaymentStatus
 from adapters.kit.control import control
-from adapters.kit.promises import Inbox, until
+from adapters.kit.promises import AMPLE_MS, Inbox, until
 from adapters.kit.push_codec import DUPLICATE, Told
 from switch.domain.document import DocumentType
 from switch.domain.instruction import Instruction
@@ -87,8 +87,8 @@ async def test_marked_accounts_show_their_fault(cases: PushCases) -> None:
         silent, booked = (cases.hold(cases.mobile(number)) for number in (cases.silent, cases.silent_booked))
         ends = await asyncio.gather(client.prepare(silent, 100), client.prepare(booked, 100), return_exceptions=True)
         assert [type(end).__name__ for end in ends] == ["RailSilent", "RailSilent"]
-        assert (await client.enquire(silent, 5_000)).outcome is Outcome.NEVER_SEEN
-        assert (await client.enquire(booked, 5_000)).outcome is Outcome.DONE
+        assert (await client.enquire(silent, AMPLE_MS)).outcome is Outcome.NEVER_SEEN
+        assert (await client.enquire(booked, AMPLE_MS)).outcome is Outcome.DONE
         assert len(simulator.books.paid(booked.uetr)) == 1
 
 
@@ -99,7 +99,7 @@ async def test_abort_waits_for_the_age_of_the_message(cases: PushCases) -> None:
             (RAIL_MESSAGE_VALID_MS + 1_000, Outcome.WORKING),  # the hub's clock may be behind ours
             (RAIL_MESSAGE_VALID_MS + CLOCK_SKEW_MS_MAX + 1_000, Outcome.NEVER_SEEN),
         ):
-            assert (await client.abort(cases.hold(age_ms=age_ms), 5_000)).outcome is outcome
+            assert (await client.abort(cases.hold(age_ms=age_ms), AMPLE_MS)).outcome is outcome
 
 
 async def test_the_control_port_lists_payments_for_audits(cases: PushCases) -> None:
@@ -107,7 +107,7 @@ async def test_the_control_port_lists_payments_for_audits(cases: PushCases) -> N
     async with cases.running() as (client, simulator):
         holds = [cases.hold(cases.instruction(amount_minor=100 + place)) for place in range(5)]
         for hold in holds:
-            await client.prepare(hold, 5_000)
+            await client.prepare(hold, AMPLE_MS)
         first = await control("127.0.0.1", simulator.control_port, "payments", count=3)
         rest = await control("127.0.0.1", simulator.control_port, "payments", after=first["after"])
         assert [row[0] for row in first["payments"] + rest["payments"]] == [hold.uetr for hold in holds]
@@ -120,7 +120,7 @@ async def test_no_personal_value_in_an_error_or_in_the_books(cases: PushCases) -
     family, _, rest = cases.payee[3].partition(" ")
     async with cases.running() as (client, simulator):
         with pytest.raises(RailRejected) as refused:
-            await client.prepare(cases.hold(cases.instruction(name=f"{family} SIU MAN")), 5_000)
+            await client.prepare(cases.hold(cases.instruction(name=f"{family} SIU MAN")), AMPLE_MS)
         assert str(refused.value) == "CREDITOR_NAME_MISMATCH (BE01)"
         books = str(await control("127.0.0.1", simulator.control_port, "books", number=cases.payee[2]))
         assert family not in books

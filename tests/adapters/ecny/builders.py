@@ -10,6 +10,7 @@ from adapters.ecny.client import EcnyRail
 from adapters.ecny.rules import INSTITUTION
 from adapters.ecny.simulator import EcnySimulator
 from adapters.kit.module import RailOptions, SimulatorOptions
+from deploy.local.ports import free_ports
 from switch.domain.instruction import Instruction
 from switch.domain.money import Asset, Money
 from switch.domain.party import Account, Party, Place, Scheme
@@ -79,8 +80,8 @@ def make_hold(
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the loop run until `condition()`, for a few seconds at most."""
-    for _ in range(2_000):
+    """Let the loop run until `condition()`, for half a minute at least."""
+    for _ in range(15_000):
         if condition():
             return
         await asyncio.sleep(0.002)
@@ -93,7 +94,9 @@ async def rail_pair(
 ) -> AsyncIterator[tuple[EcnyRail, EcnySimulator]]:
     """A simulator and a client of it, both on one clock."""
     clock = clock or Clock()
-    simulator = EcnySimulator(SimulatorOptions("127.0.0.1", 0, 0, INSTITUTION, keys_dir, signing=signing), now_ms=clock)
+    port = free_ports(1)[0]  # of its own: a centre that was offline binds it again, and nobody may have taken it
+    options = SimulatorOptions("127.0.0.1", port, 0, INSTITUTION, keys_dir, signing=signing)
+    simulator = EcnySimulator(options, now_ms=clock)
     await simulator.start()
     client = EcnyRail(RailOptions("127.0.0.1", simulator.port, INSTITUTION, keys_dir, signing=signing), now_ms=clock)
     if handler is not None:

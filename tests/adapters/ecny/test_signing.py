@@ -126,8 +126,15 @@ async def test_bench_is_bounded() -> None:
 
 
 async def test_bench_closes_on_what_waits() -> None:
-    bench, gate = Bench(True), threading.Event()
-    running, queued, cancelled = (asyncio.create_task(bench.run(gate.wait)) for _ in range(3))
+    bench, began, gate = Bench(True), threading.Event(), threading.Event()
+
+    def work() -> bool:
+        began.set()
+        return gate.wait()
+
+    running = asyncio.create_task(bench.run(work))
+    assert await asyncio.to_thread(began.wait, 60)  # the thread has it: what it has not begun, a close ends
+    queued, cancelled = (asyncio.create_task(bench.run(gate.wait)) for _ in range(2))
     await asyncio.sleep(0)
     cancelled.cancel()
     bench.close()

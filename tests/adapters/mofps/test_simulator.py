@@ -8,7 +8,7 @@ import pytest
 
 from adapters.kit.control import control
 from adapters.kit.module import RailOptions, SimulatorOptions
-from adapters.kit.promises import until
+from adapters.kit.promises import AMPLE_MS, until
 from adapters.mofps import RAIL
 from adapters.mofps.client import EasyTransferRail
 from adapters.mofps.simulator import SEED, EasyTransferSimulator
@@ -89,17 +89,17 @@ async def test_a_batched_bank_is_still_working_and_then_done(tmp_path: Path) -> 
     async with running(seed=_seed(tmp_path, "60000")) as (client, simulator):
         hold = MOFPS.hold(instruction(*BATCHED))
         with pytest.raises(RailSilent):  # at once: its ACSP is no end, and only an enquiry can tell
-            await asyncio.wait_for(client.prepare(hold, 60_000), 10)
+            await asyncio.wait_for(client.prepare(hold, 60_000), 30)
         assert client.link.in_flight == 0
-        assert (await client.enquire(hold, 5_000)).outcome is Outcome.WORKING
-        assert (await client.abort(hold, 5_000)).outcome is Outcome.WORKING
+        assert (await client.enquire(hold, AMPLE_MS)).outcome is Outcome.WORKING
+        assert (await client.abort(hold, AMPLE_MS)).outcome is Outcome.WORKING
         with pytest.raises(RailSilent):  # a repeat is the same payment
-            await client.prepare(hold, 5_000)
+            await client.prepare(hold, AMPLE_MS)
         assert simulator.books.paid(hold.uetr) == []
         simulator.run_batches()
-        enquiry = await client.enquire(hold, 5_000)
+        enquiry = await client.enquire(hold, AMPLE_MS)
         assert enquiry.outcome is Outcome.DONE
-        assert await client.prepare(hold, 5_000) == enquiry.ack
+        assert await client.prepare(hold, AMPLE_MS) == enquiry.ack
         assert len(simulator.books.paid(hold.uetr)) == 1
 
 
@@ -137,7 +137,7 @@ async def test_a_batched_bank_refuses_at_once_what_it_cannot_take() -> None:
             (instruction(*BATCHED[:3], "LAO CHI"), "CREDITOR_NAME_MISMATCH"),
         ):
             with pytest.raises(RailRejected) as refused:
-                await client.prepare(MOFPS.hold(made), 5_000)
+                await client.prepare(MOFPS.hold(made), AMPLE_MS)
             assert refused.value.reason.name == reason
 
 
@@ -148,9 +148,9 @@ async def test_a_batch_refuses_what_no_longer_fits(tmp_path: Path) -> None:
         holds = [MOFPS.hold(instruction(*BATCHED, amount_minor=60_00)) for _ in range(2)]
         for hold in holds:
             with pytest.raises(RailSilent):
-                await client.prepare(hold, 5_000)
+                await client.prepare(hold, AMPLE_MS)
         simulator.run_batches()
-        enquiries = [await client.enquire(hold, 5_000) for hold in holds]
+        enquiries = [await client.enquire(hold, AMPLE_MS) for hold in holds]
         assert sorted(enquiry.outcome.name for enquiry in enquiries) == ["DONE", "REFUSED"]
         refused = next(enquiry for enquiry in enquiries if enquiry.outcome is Outcome.REFUSED)
         assert (refused.reason, refused.rail_code) == ("RAIL_AMOUNT_LIMIT", "AM14")
@@ -162,15 +162,15 @@ async def test_a_batch_and_a_fault_of_the_answer_come_together(tmp_path: Path) -
         await control("127.0.0.1", simulator.control_port, "fault", fault="twice", count=1)
         hold = MOFPS.hold(instruction(*BATCHED))
         with pytest.raises(RailSilent):
-            await client.prepare(hold, 5_000)
+            await client.prepare(hold, AMPLE_MS)
         await until(lambda: client.link.late == 1, "the second copy of the answer is nobody's")
         await until(lambda: bool(simulator.books.paid(hold.uetr)), "the batch runs")
 
 
-async def test_batches_end_with_the_mock() -> None:
-    async with running() as (client, simulator):
+async def test_batches_end_with_the_mock(tmp_path: Path) -> None:
+    async with running(seed=_seed(tmp_path, "60000")) as (client, simulator):
         with pytest.raises(RailSilent):
-            await client.prepare(MOFPS.hold(instruction(*BATCHED)), 5_000)
+            await client.prepare(MOFPS.hold(instruction(*BATCHED)), AMPLE_MS)
         ((_, batch),) = simulator._batches.values()
     assert batch.cancelled()
     assert simulator.books.lines == []

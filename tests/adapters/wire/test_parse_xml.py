@@ -39,6 +39,9 @@ def lxml_verdict(data: bytes) -> Any:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError):
         return None
+    # lxml looks at the last complaint alone: an error that a mere warning follows would pass.
+    if any(entry.level >= etree.ErrorLevels.ERROR for entry in parser.error_log):
+        return None
     return as_element(root)
 
 
