@@ -40,6 +40,7 @@ while order := os.read(0, 1):
         os.write(1, b".")
 """
 _LOGGER = "bayswitch.workers"
+_END_MS = 5_000  # one that obeys has ended by then, also where the machine stands still meanwhile
 
 
 class Crew:
@@ -118,7 +119,7 @@ async def test_a_restart_of_all_moves_the_lead_once_and_a_second_one_follows(
     async with crew_of(3, tmp_path / "told") as crew:
         await eventually(lambda: len(crew.heard("L")) == 1, "one leads")
         crew.supervisor.restart()
-        await eventually(lambda: len(pids(caplog)) == 4, "it has begun")
+        await eventually(lambda: len(pids(caplog)) >= 4, "it has begun")
         crew.supervisor.restart()
         crew.supervisor.restart()
         await eventually(lambda: caplog.text.count("all 3 workers have been restarted") == 2, "both")
@@ -138,7 +139,7 @@ async def test_pauses_double_up_to_a_bound(
     )
     supervisor = Supervisor(2, lambda _: ready_once, 0)
     running = asyncio.create_task(supervisor.run(os.environ, lambda _: None))
-    await eventually(lambda: caplog.text.count("worker 0 is started again in 8 ms") == 2, "the bound")
+    await eventually(lambda: caplog.text.count("worker 0 is started again in 8 ms") >= 2, "the bound")
     (tmp_path / "told").touch()
     await eventually(lambda: "worker 0 ended with 3 before it was ready" in caplog.text, "it does not get ready")
     before = caplog.text.count("worker 0 is started again in 8 ms")
@@ -190,11 +191,11 @@ async def test_a_worker_that_starts_hears_later_that_rules_changed(tmp_path: Pat
 async def test_one_that_does_not_end_is_killed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_END_MS", 50)
+    monkeypatch.setattr(workers, "_END_MS", _END_MS)
     caplog.set_level(logging.INFO, _LOGGER)
     async with crew_of(2, tmp_path / "told", drain_ms=0):
         pause(pids(caplog)[1])
-    assert "worker 1 did not end in 50 ms and is killed" in caplog.text
+    assert f"worker 1 did not end in {_END_MS} ms and is killed" in caplog.text
     assert "worker 0 did not end" not in caplog.text
     with pytest.raises(ProcessLookupError):
         os.kill(pids(caplog)[1], 0)

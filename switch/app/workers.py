@@ -58,7 +58,7 @@ class _Worker:
         self.number = number
         self.process = process
         self.ready = ready
-        self.ready_ms = time.monotonic_ns() // 1_000_000
+        self.ready_ns = time.monotonic_ns()  # two that start together are ready within one millisecond
 
     @property
     def lives(self) -> bool:
@@ -199,7 +199,7 @@ class Supervisor:
         self._appoint()
         if place.worker is not worker:
             return
-        lived_ms = time.monotonic_ns() // 1_000_000 - worker.ready_ms
+        lived_ms = (time.monotonic_ns() - worker.ready_ns) // 1_000_000
         if lived_ms > _STEADY_MS:
             place.pause_ms = _BACKOFF_FIRST_MS
         _LOG.error("worker %d, process %d, ended with %d", worker.number, worker.process.pid, status)
@@ -232,7 +232,7 @@ class Supervisor:
         if self._lead is not None and self._lead.lives:
             return
         able = [place.worker for place in self._places if place.worker.lives]
-        self._lead = max(able, key=lambda worker: worker.ready_ms, default=None)
+        self._lead = max(able, key=lambda worker: worker.ready_ns, default=None)
         if self._lead is not None:
             _LOG.info("worker %d leads: the work in the background is its", self._lead.number)
             self._lead.order(_LEAD)
