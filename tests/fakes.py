@@ -279,7 +279,7 @@ class World:
         await self.store.set_rate("FXONE", Asset.MOP, Asset.HKD, Rate(100, 103), "OPERATOR", "test", NOON_MS)
 
 
-async def until(condition: Callable[[], object], looks: int = 2_500) -> None:
+async def until(condition: Callable[[], object], looks: int = 15_000) -> None:
     """Look until `condition()` holds, every 2 ms: sockets are polled in between. Fails after `looks` looks."""
     for _ in range(looks):
         if condition():

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local.valkey import Cluster, Valkey, run_cluster, run_valkey
+from switch.store import client, grouping
+
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +39,13 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
     """A server of one test's own, to be paused and killed."""
     with run_valkey(tmp_path / "valkey") as server:
         yield server
+
+
+@pytest.fixture
+def patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store in this process waits for its server while the machine stands still, or its disk: no bound of its is tested."""
+    monkeypatch.setattr(client, "_BUDGET_S", PATIENCE_MS / 1000)
+    monkeypatch.setattr(grouping, "STORE_CALL_MS_MAX", PATIENCE_MS)
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from switch.errors import ConfigError
 from switch.limits import PACE_AHEAD_MS
 from switch.settings import Settings, load_settings
 
-WAIT_S_MAX = 20
+pytestmark = pytest.mark.usefixtures("patient_store")
+WAIT_S_MAX = 60
 PERSONAL = "CHAN TAI MAN"
 
 

@@ -64,7 +64,7 @@ class Part:
         self.process.kill()
         self._reap()
 
-    def stop(self, seconds: float = 30) -> int:
+    def stop(self, seconds: float = 60) -> int:
         """SIGTERM, wait, and its exit status; SIGKILL when it does not end in time."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
@@ -82,7 +82,7 @@ class Part:
 
 
 def start_part(
-    name: str, *arguments: str, environment: Mapping[str, str], directory: Path, seconds: float = 30
+    name: str, *arguments: str, environment: Mapping[str, str], directory: Path, seconds: float = 120
 ) -> Part:
     """`bayswitch <arguments> --json` as a process; returns when it has printed its ready line.
 

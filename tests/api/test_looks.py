@@ -236,7 +236,7 @@ async def test_a_drain_sends_watchers_elsewhere() -> None:
     async with serving() as api:
         watch = watching(api, "0")
         await until(lambda: api.world.store.calls["changes"])
-        stopping = asyncio.get_running_loop().create_task(api.server.stop(5_000))
+        stopping = asyncio.get_running_loop().create_task(api.server.stop(60_000))
         refused = await refusal(watch.read())
         await stopping
         assert (refused.code, refused.reason) == ("UNAVAILABLE", "SHUTTING_DOWN")

@@ -22,7 +22,7 @@ async def _pay(caller: Stubs) -> None:
 
 
 async def _pay_in_a_batch(caller: Stubs) -> None:
-    stream = caller.payments.SubmitPayments(timeout=20, metadata=caller.metadata)
+    stream = caller.payments.SubmitPayments(timeout=60, metadata=caller.metadata)
     await stream.write(payment_pb2.SubmitPaymentsRequest(items=[submit_request(), submit_request(uetr="wrong")]))
     await stream.done_writing()
     answer = await stream.read()
@@ -40,22 +40,22 @@ async def _refused(call: Any, code: grpc.StatusCode) -> None:
 
 async def _look_in_vain(caller: Stubs) -> None:
     request = payment_pb2.GetPaymentRequest(request_id="r-nobody")
-    call = caller.payments.GetPayment(request, timeout=20, metadata=caller.metadata)
+    call = caller.payments.GetPayment(request, timeout=60, metadata=caller.metadata)
     await _refused(call, grpc.StatusCode.NOT_FOUND)
 
 
 async def _pay_wrongly(caller: Stubs) -> None:
-    call = caller.payments.SubmitPayment(submit_request(uetr="wrong"), timeout=20, metadata=caller.metadata)
+    call = caller.payments.SubmitPayment(submit_request(uetr="wrong"), timeout=60, metadata=caller.metadata)
     await _refused(call, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 async def _pay_when_full(caller: Stubs) -> None:
-    call = caller.payments.SubmitPayments(timeout=20, metadata=caller.metadata)
+    call = caller.payments.SubmitPayments(timeout=60, metadata=caller.metadata)
     await _refused(call, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 async def _hang_up(caller: Stubs) -> None:
-    call = caller.payments.SubmitPayment(submit_request(), timeout=20, metadata=caller.metadata)
+    call = caller.payments.SubmitPayment(submit_request(), timeout=60, metadata=caller.metadata)
     await asyncio.sleep(0)
     call.cancel()
     with suppress(asyncio.CancelledError):
@@ -63,7 +63,7 @@ async def _hang_up(caller: Stubs) -> None:
 
 
 async def _hang_up_with_a_batch_out(caller: Stubs) -> None:
-    stream = caller.payments.SubmitPayments(timeout=20, metadata=caller.metadata)
+    stream = caller.payments.SubmitPayments(timeout=60, metadata=caller.metadata)
     await stream.write(payment_pb2.SubmitPaymentsRequest(items=[submit_request()]))
     stream.cancel()
     await _refused(stream, grpc.StatusCode.CANCELLED)

@@ -9,7 +9,7 @@ from bayswitch.v1 import payment_pb2
 
 from switch.domain.payment import State
 from switch.errors import RailRejected, RailSilent
-from tests.api.support import refusal, serving, submit_request
+from tests.api.support import before_its_deadline, refusal, serving, submit_request
 from tests.fakes import NOON_MS, until
 
 
@@ -179,7 +179,7 @@ async def test_when_the_deadline_comes_first_the_answer_is_where_it_stands_and_t
     async with serving() as api:
         alfa, request = api.caller(), submit_request()
         api.world.near.hold()
-        answer = await alfa.call(alfa.payments.SubmitPayment, request, timeout=0.4)
+        answer = await before_its_deadline(lambda: alfa.call(alfa.payments.SubmitPayment, request, timeout=0.4))
         assert answer.payment.state == payment_pb2.PAYMENT_STATE_PREPARED
         api.world.near.release()
         await until(lambda: not api.world.payments.running)

@@ -28,7 +28,7 @@ def archive() -> FakeArchive:
 
 
 @pytest.fixture
-async def store(valkey_url: str, tmp_path: Path, archive: FakeArchive) -> AsyncIterator[Store]:
+async def store(valkey_url: str, tmp_path: Path, archive: FakeArchive, patient_store: None) -> AsyncIterator[Store]:
     opened = await open_store(
         valkey_url,
         shards=1,
@@ -111,7 +111,7 @@ async def test_a_kept_refusal(api: Api) -> None:
 async def test_a_batch_with_copies_in_it(api: Api) -> None:
     alfa, copied = api.caller(), submit_request()
     items = [copied if number % 3 == 0 else submit_request() for number in range(300)]
-    stream = alfa.payments.SubmitPayments(metadata=alfa.metadata, timeout=30)
+    stream = alfa.payments.SubmitPayments(metadata=alfa.metadata, timeout=60)
     await stream.write(payment_pb2.SubmitPaymentsRequest(items=items))
     results = (await stream.read()).results
     await stream.done_writing()

@@ -150,7 +150,7 @@ async def test_the_drain() -> None:
         api.world.near.hold()
         running = asyncio.get_running_loop().create_task(api.submit())
         await api.world.near.arrived()
-        stopping = asyncio.get_running_loop().create_task(api.server.stop(20_000))
+        stopping = asyncio.get_running_loop().create_task(api.server.stop(60_000))
         assert (await seen.read()).status == NOT_SERVING
         await until(lambda: api.server.draining)
         for call in (api.submit(), look(api, submit_request().uetr)):

@@ -58,7 +58,7 @@ async def test_without_a_broker_every_call_says_so(method: str) -> None:
     async with serving() as api:
         stubs = api.caller("OPERATOR")
         call = getattr(stubs.settlement, method)(
-            METHODS.get(method, pb.WatchWindowsRequest()), metadata=stubs.metadata, timeout=20
+            METHODS.get(method, pb.WatchWindowsRequest()), metadata=stubs.metadata, timeout=60
         )
         refused = await refusal(call.read() if method == "WatchWindows" else call)
     assert (refused.code, refused.reason, refused.retry_after_ms) == ("UNAVAILABLE", "BROKER_UNAVAILABLE", 1_000)
@@ -305,7 +305,7 @@ async def test_what_is_away_is_named_and_a_repeat_ends_it() -> None:
 # --- watching --------------------------------------------------------------------------------------------------------
 def watch(here: Settling, caller: str = "OPERATOR") -> Any:
     stubs = here.api.caller(caller)
-    return stubs.settlement.WatchWindows(pb.WatchWindowsRequest(), metadata=stubs.metadata, timeout=30)
+    return stubs.settlement.WatchWindows(pb.WatchWindowsRequest(), metadata=stubs.metadata, timeout=60)
 
 
 async def test_watching_shows_every_move_with_what_the_caller_may_see() -> None:
@@ -327,7 +327,7 @@ async def test_a_drain_ends_the_watchers_and_says_where_to_go() -> None:
     async with settling() as here:
         stream = watch(here)
         await stream.initial_metadata()
-        await here.api.server.stop(5_000)
+        await here.api.server.stop(60_000)
         refused = await refusal(stream.read())
         assert (refused.code, refused.reason, refused.retry_after_ms) == ("UNAVAILABLE", "SHUTTING_DOWN", 200)
 

@@ -21,7 +21,7 @@ async def test_who_leaves_refuses_nothing_and_ends_what_runs() -> None:
         await old.world.near.arrived()
         async with serving(reuse_port=True, port=old.server.port) as new:
             assert old.channel.get_state() is READY
-            stopping = asyncio.create_task(old.server.stop(20_000))
+            stopping = asyncio.create_task(old.server.stop(60_000))
             await old.channel.wait_for_state_change(READY)
             assert (await old.submit(second)).state == COMMITTED
             assert second.uetr in new.world.store.payments
@@ -50,7 +50,6 @@ async def test_callers_come_anew_in_time(monkeypatch: pytest.MonkeyPatch) -> Non
     async with serving(reuse_port=True) as api:
         for _ in range(2):
             assert (await api.submit()).state == COMMITTED
-            assert api.channel.get_state() is READY
             await api.channel.wait_for_state_change(READY)
 
 

@@ -10,7 +10,7 @@ from bayswitch.v1 import payment_pb2
 
 from switch.errors import RailRejected
 from switch.limits import BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_PER_STREAM, PACE_AHEAD_MS
-from tests.api.support import Api, read_status, refusal, serving, submit_request
+from tests.api.support import Api, before_its_deadline, read_status, refusal, serving, submit_request
 from tests.fakes import until
 
 COMMITTED = payment_pb2.PAYMENT_STATE_COMMITTED
@@ -20,7 +20,7 @@ def batch(*items: payment_pb2.SubmitPaymentRequest) -> payment_pb2.SubmitPayment
     return payment_pb2.SubmitPaymentsRequest(items=items)
 
 
-def open_stream(api: Api, timeout: float | None = 30) -> Any:
+def open_stream(api: Api, timeout: float | None = 120) -> Any:
     alfa = api.caller()
     return alfa.payments.SubmitPayments(metadata=alfa.metadata, timeout=timeout)
 
@@ -73,7 +73,7 @@ async def test_answers_come_in_the_order_of_the_batches() -> None:
                 yield each
 
         alfa = api.caller()
-        got = [answer async for answer in alfa.payments.SubmitPayments(send(), metadata=alfa.metadata, timeout=30)]
+        got = [answer async for answer in alfa.payments.SubmitPayments(send(), metadata=alfa.metadata, timeout=120)]
     assert [[result.payment.uetr for result in answer.results] for answer in got] == [
         [item.uetr for item in each.items] for each in batches
     ]
@@ -177,7 +177,7 @@ async def test_a_drain_answers_what_was_read_then_says_where_to_go() -> None:
         stream = open_stream(api)
         await stream.write(batch(submit_request()))
         await api.world.near.arrived()
-        stopping = asyncio.get_running_loop().create_task(api.server.stop(5_000))
+        stopping = asyncio.get_running_loop().create_task(api.server.stop(60_000))
         await until(lambda: api.server.draining)
         await stream.write(batch(submit_request()))
         api.world.near.release()
@@ -205,8 +205,14 @@ async def test_a_caller_that_hangs_up_loses_no_payment() -> None:
 async def test_when_the_deadline_comes_first_items_say_where_they_stand() -> None:
     async with serving() as api:
         api.world.near.hold()
-        stream = open_stream(api, timeout=0.5)
-        await stream.write(batch(submit_request(), submit_request()))
-        states = [result.payment.state for result in (await stream.read()).results]
+        items = batch(submit_request(), submit_request())
+
+        async def answered() -> Any:
+            stream = open_stream(api, timeout=0.5)
+            await stream.write(items)
+            answer = await stream.read()
+            stream.cancel()
+            return answer
+
+        states = [result.payment.state for result in (await before_its_deadline(answered)).results]
         assert states == [payment_pb2.PAYMENT_STATE_PREPARED] * 2
-        stream.cancel()

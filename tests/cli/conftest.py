@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from switch.cli.sandbox import Sandbox, load_scenario
-from tests.cli.support import Cli
+from switch.cli.sandbox import Sandbox
+from tests.cli.support import Cli, enrol
 
 
 @pytest.fixture(scope="package")
@@ -14,7 +14,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     running = Sandbox(tmp_path_factory.mktemp("sandbox"), signing=False)
     try:
         running.start()
-        running.enrol(load_scenario())
+        enrol(running)
         yield running
     finally:
         assert set(running.stop().values()) == {0}

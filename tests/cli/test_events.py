@@ -149,7 +149,7 @@ def test_following_goes_on_with_what_comes_until_ctrl_c(cli: Cli, bootstrap: str
             asyncio.run(_put(bootstrap, fact("CHARLIE", 1)))
             assert json.loads(following.stdout.readline())["debtor_agent"] == "CHARLIE"
             following.send_signal(signal.SIGINT)
-            assert following.wait(20) == 130
+            assert following.wait(60) == 130
         finally:
             following.kill()
 

@@ -137,7 +137,7 @@ def test_watch_prints_lines_at_once_resumes_and_ends_well(wallet: Cli, sandbox: 
             if seen[-1]["uetr"] == uetr and seen[-1]["state"] == "PAYMENT_STATE_COMMITTED":
                 break
         watcher.send_signal(signal.SIGINT)
-        _, err = watcher.communicate(timeout=20)
+        _, err = watcher.communicate(timeout=60)
     assert (watcher.returncode, err) == (0, "")
     assert len({change["token"] for change in seen}) == len(seen)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,14 +25,15 @@ from adapters.kit.module import RailOptions
 from adapters.kit.statement import Statement, StatementFormat, StatementLine, day_bounds, day_of
 from adapters.kit.statement_pages import StatementPages
 from switch.cli.processes import start_part
-from switch.cli.sandbox import Sandbox, load_scenario
+from switch.cli.sandbox import Sandbox
 from switch.domain.money import Asset
 from switch.domain.reconciliation import LineStatus
 from tests.adapters.hkfps.cases import HKFPS
 from tests.adapters.mofps.cases import MOFPS
-from tests.cli.support import Cli, Ran, until
+from tests.cli.support import Cli, Ran, enrol, until
 from tests.cli.test_payments import HK, KNOWN, MAINLAND
 
+TURN_MS = 60_000
 TO_MACAU = (
     "+853-66123456", "--payee-name", "LEONG KA MAN", *HK, "--to-place", "MO", "--scheme", "mobile", "--credit", "MOP",
 )  # fmt: skip
@@ -68,6 +70,14 @@ def reconcile(cli: Cli, rail: str, control: str, day: date, *more: str) -> Ran:
     return cli("reconcile", rail, "--date", day.isoformat(), "--control", control, *more)
 
 
+def today() -> date:
+    """The day in Hong Kong. Its last minute is waited for: all that a test pays now is of one day."""
+    left_ms = day_bounds(day_of(wall_ms()))[1] - wall_ms()
+    if left_ms < TURN_MS:
+        time.sleep(left_ms / 1000 + 0.01)
+    return day_of(wall_ms())
+
+
 def verdicts(ran: Ran) -> dict[str, str]:
     """UETR -> what it is, of everything that is not the same."""
     return {row["uetr"]: row["verdict"] for row in ran.json["differences"]}
@@ -75,7 +85,7 @@ def verdicts(ran: Ran) -> dict[str, str]:
 
 # --- all is the same -------------------------------------------------------------------------------------------------
 def test_after_payments_both_ways_every_rail_is_the_same(cli: Cli, sandbox: Sandbox) -> None:
-    day = day_of(wall_ms())
+    day = today()
     paid = {
         "hkfps": [pay(cli, "HKD 11.00", KNOWN)],
         "mofps": [pay(cli, "HKD 12.00", TO_MACAU)],
@@ -110,7 +120,8 @@ def test_a_day_without_payments_is_the_same(cli: Cli, sandbox: Sandbox) -> None:
 
 def test_near_midnight_the_day_beside_is_looked_at(cli: Cli, sandbox: Sandbox) -> None:
     """A rail that books what we paid just before midnight just after it: the same, on both days."""
-    uetr, day = pay(cli, "HKD 16.00", KNOWN), day_of(wall_ms())
+    day = today()
+    uetr = pay(cli, "HKD 16.00", KNOWN)
     lines = [line for line in real_lines(sandbox, "hkfps", day) if line.uetr == uetr]
     tomorrow = [line._replace(time_ms=line.time_ms + 86_400_000) for line in lines]
     with planted("hkfps", tomorrow) as control:
@@ -167,7 +178,7 @@ ADVICE = {
 
 
 def test_each_difference_is_found_named_and_advised(cli: Cli, sandbox: Sandbox) -> None:
-    day = day_of(wall_ms())
+    day = today()
     missing, less, refused, stranger = (
         *(pay(cli, f"HKD {amount}.00", KNOWN) for amount in (21, 22, 23)),
         str(uuid.uuid4()),
@@ -213,9 +224,9 @@ def test_a_rail_that_forgot_and_one_that_was_paid_behind_our_back(tmp_path_facto
     running = Sandbox(directory, signing=False)
     try:
         running.start()
-        running.enrol(load_scenario())
+        enrol(running)
         cli = Cli({**running.environment, "BAYSWITCH_SERVER": running.address})
-        day = day_of(wall_ms())
+        day = today()
         kept, changed = pay(cli, "HKD 31.00", KNOWN), pay(cli, "HKD 32.00", KNOWN)
         stranger, taken = str(uuid.uuid4()), str(uuid.uuid4())
         pay_directly(running.rails["hkfps"].ready["address"], stranger, 33_00)

@@ -20,6 +20,7 @@ from tests.cli.support import Cli, until
 from tests.events.support import first_arrivals, in_order_per_agent
 from tests.store.builders import ACK, NOW_MS, hold, join
 
+pytestmark = pytest.mark.usefixtures("patient_store")
 AGENTS = [f"AGENT{number}" for number in range(4)]
 
 

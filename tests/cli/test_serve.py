@@ -54,7 +54,7 @@ def test_sigterm_lets_running_calls_end(wallet: Cli, own_switch: Part, sandbox: 
     uetr = str(uuid.uuid4())
     paying = threading.Thread(target=lambda: ended.append(wallet("pay", "HKD 1.00", *KNOWN, "--uetr", uetr)))
     with grpc.insecure_channel(own_switch.ready["address"]) as channel:
-        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""), timeout=20)
+        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""), timeout=60)
         assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
         looking = Cli(wallet.environment)
         paying.start()
@@ -62,9 +62,9 @@ def test_sigterm_lets_running_calls_end(wallet: Cli, own_switch: Part, sandbox: 
         own_switch.process.terminate()
         assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
         watched.cancel()
-    paying.join(20)
+    paying.join(60)
     assert ended[0].code == 0, ended
-    assert own_switch.process.wait(20) == 0
+    assert own_switch.process.wait(60) == 0
     assert looking("payments").code == 4
 
 

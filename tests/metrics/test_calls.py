@@ -37,7 +37,7 @@ async def test_what_callers_got_is_counted() -> None:
         for _ in range(3):
             await api.submit()
         wrong = await refusal(api.caller().call(api.caller().payments.SubmitPayment, submit_request(uetr="not a UETR")))
-        nobody = await refusal(api.caller("").payments.SubmitPayment(submit_request(), timeout=20))
+        nobody = await refusal(api.caller("").payments.SubmitPayment(submit_request(), timeout=60))
         operator = api.caller("OPERATOR")
         other = await refusal(operator.call(operator.payments.SubmitPayment, submit_request()))
         assert [each.code for each in (wrong, nobody, other)] == [

@@ -40,6 +40,13 @@ def question() -> Question:
     return Question()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither late nor stale because the machine stood still."""
+    monkeypatch.setattr(scrape_module, "SCRAPE_MS_MAX", 60_000)
+    monkeypatch.setattr(scrape_module, "LOOK_FRESH_MS", 3_600_000)
+
+
 @pytest.fixture
 def stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read is read again at once."""
