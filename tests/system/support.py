@@ -28,6 +28,7 @@ __all__ = [
     "audited",
     "committed",
     "on_a_port_to_keep",
+    "on_one_day",
     "payments_in",
     "started",
     "step",
@@ -35,9 +36,11 @@ __all__ = [
 ]
 
 STATE = {number: name.removeprefix("PAYMENT_STATE_") for name, number in payment_pb2.PaymentState.items()}
-RESOLVE_SECONDS_MAX = 30
+RESOLVE_SECONDS_MAX = 60
+CALL_SECONDS_MAX = 60  # longer than the switch takes for any answer, however busy the machine is
 SHORT_QUOTES = {"BAYSWITCH_QUOTE_MS": "5000"}  # an unused quote holds headroom until it expires: audits wait for it
 _POLL_SECONDS = 0.05
+_DAY_SECONDS, _HONG_KONG_SECONDS = 86_400, 8 * 3_600  # it is ahead of UTC, all the year
 _STEPS: Mapping[str, Any] = {row["id"]: row for row in load_scenario()["step"] if "id" in row}
 
 
@@ -75,11 +78,11 @@ class Trouble(NamedTuple):
 class Provider(Client):
     """One participant on one channel of its own."""
 
-    def submit(self, request: Any, seconds: float = 20) -> Any:
+    def submit(self, request: Any, seconds: float = CALL_SECONDS_MAX) -> Any:
         """The payment as it was answered. Raises grpc.RpcError."""
         return self.payments.SubmitPayment(request, timeout=seconds, metadata=self.metadata).payment
 
-    def trouble(self, method: Any, request: Any, seconds: float = 20) -> Trouble:
+    def trouble(self, method: Any, request: Any, seconds: float = CALL_SECONDS_MAX) -> Trouble:
         """How a call is refused; it must be."""
         try:
             answer = method(request, timeout=seconds, metadata=self.metadata)
@@ -104,8 +107,14 @@ class Provider(Client):
 
     def ended(self, uetr: str, seconds: float = RESOLVE_SECONDS_MAX) -> Any:
         """The payment, once it is final."""
-        until(lambda: STATE[self.get(uetr).state] in ("COMMITTED", "ABORTED"), f"{uetr} ends", seconds)
-        return self.get(uetr)
+        found: list[Any] = []
+
+        def final() -> bool:
+            found.append(self.get(uetr))
+            return STATE[found[-1].state] in ("COMMITTED", "ABORTED")
+
+        until(final, f"{uetr} ends", seconds)
+        return found[-1]
 
     def reserved(self) -> dict[str, int]:
         """What is reserved now, by asset."""
@@ -209,6 +218,13 @@ def until(reached: Callable[[], bool], what: str, seconds: float = RESOLVE_SECON
         time.sleep(_POLL_SECONDS)
 
 
+def on_one_day(seconds: int) -> None:
+    """Wait for Hong Kong's midnight when it is nearer than this: with it, what counts for a day begins anew."""
+    left = _DAY_SECONDS - (time.time() + _HONG_KONG_SECONDS) % _DAY_SECONDS
+    if left < seconds:
+        time.sleep(left + 1)
+
+
 def audited(sandbox: Sandbox, answers: Mapping[str, str] | None = None) -> Audit:
     """Wait until nothing is reserved, then the audit over records, positions and the rails' books; it must be clean."""
     with payments_in(sandbox) as provider:
@@ -222,6 +238,12 @@ def audited(sandbox: Sandbox, answers: Mapping[str, str] | None = None) -> Audit
         until(idle, "nothing is reserved any more")
         listed = operator.call(operator.participants.ListParticipants, participant_pb2.ListParticipantsRequest())
         names = [row.participant_id for row in listed.participants]
-    found = asyncio.run(audit(sandbox.address, OPERATOR, names, sandbox.controls, answers or {}))
-    assert found.clean, str(found)
-    return found
+    found: list[Audit] = []
+
+    def looked() -> bool:
+        found.append(asyncio.run(audit(sandbox.address, OPERATOR, names, sandbox.controls, answers or {})))
+        return True
+
+    until(looked, "the audit's calls are answered")
+    assert found[0].clean, str(found[0])
+    return found[0]

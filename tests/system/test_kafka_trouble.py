@@ -17,6 +17,7 @@ from switch.cli.sandbox import Sandbox, load_scenario
 from switch.domain.settlement import SettlementFact
 from switch.events import tail
 from tests.system.support import STATE, audited, payments_in, until
+from tests.waiting import eventually
 
 AWAY_PAYMENTS = 40  # final payments that must be made while the broker is away
 READY_SECONDS_MAX = 60
@@ -97,11 +98,7 @@ def _back(node: Node) -> None:
 async def _more(load: Load) -> None:
     """Until so many more payments have been made."""
     wanted = len(load.answers) + AWAY_PAYMENTS
-    for _ in range(6_000):
-        if len(load.answers) >= wanted:
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("payments do not go on")
+    await eventually(lambda: len(load.answers) >= wanted, "payments go on")
 
 
 def _finals(sandbox: Sandbox) -> set[str]:

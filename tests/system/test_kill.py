@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import grpc.aio
@@ -39,7 +40,7 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
         running.stop()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_switch_killed_under_load(sandbox: Sandbox) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
@@ -56,7 +57,7 @@ async def test_switch_killed_under_load(sandbox: Sandbox) -> None:
     assert load.repeats, "no kill was felt by a client"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_store_killed_and_links_cut_under_load(tmp_path: Path, own_valkey: Valkey) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
@@ -93,10 +94,11 @@ async def _ended(sandbox: Sandbox, load: Load) -> Audit:
         stub = participant_pb2_grpc.ParticipantServiceStub(channel)
         metadata = (("x-bayswitch-participant", OPERATOR),)
         while time.monotonic() < limit:
-            request = participant_pb2.GetPositionsRequest()
-            positions = (await stub.GetPositions(request, timeout=10, metadata=metadata)).positions
-            if not any(position.reserved_minor for position in positions):
-                break
+            with suppress(grpc.aio.AioRpcError):  # asked again
+                request = participant_pb2.GetPositionsRequest()
+                positions = (await stub.GetPositions(request, timeout=10, metadata=metadata)).positions
+                if not any(position.reserved_minor for position in positions):
+                    break
             await asyncio.sleep(0.2)
     result = await audit(sandbox.address, OPERATOR, participants, sandbox.controls, load.answers)
     print(f"{result}\nrepeats {load.repeats}, refusals {dict(load.refusals)}")

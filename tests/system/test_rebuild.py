@@ -12,6 +12,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import grpc.aio
 import pytest
 from bayswitch.v1 import payment_pb2, payment_pb2_grpc
 
-from loadtest.audit import audit
+from loadtest.audit import audit, settled_of
 from loadtest.provider import STEPS, Load
 from loadtest.settlement_audit import audit_settlement
 from switch.cli.demo import request_of
@@ -28,22 +29,23 @@ from switch.domain.settlement import SettlementFact
 from switch.events import tail
 from switch.rules import load_rules
 from tests.system.drills import PARTICIPANTS, Rehearsal, seeded
-from tests.system.support import STATE, Trouble, committed, payments_in, step
+from tests.system.support import STATE, Trouble, committed, on_one_day, payments_in, step
 from tests.waiting import eventually
 
 CALLERS = 8
 ANSWERS_BEFORE = 150  # before anything is killed
 ANSWERS_AFTER = 60
-ANSWERS_BETWEEN = 5  # between the deaths of settler, relay and store, and then a while
+ANSWERS_BETWEEN = CALLERS + 1  # between the deaths of settler, relay and store: one at least began after the last death
 APART_SECONDS = (0.0, 0.5)
 REPEATS_AT_ONCE = 16
 REUSED_COUNT = 12  # payments whose request_id and UETR are tried again, of the hot and of the archived each
 AGAIN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED")
-FINAL_SECONDS_MAX = 15  # a restart of everything included
+FINAL_SECONDS_MAX = 90  # a restart of everything included, a rail that is silent, and a busy machine
 FINAL = ("COMMITTED", "ABORTED")
 QUOTE_GONE = ("QUOTE_UNKNOWN", "QUOTE_EXPIRED")
 STRANGER = STEPS[0]  # what tries the UETRs of everybody; needs no quote
 PERSON = "HKID:G123456(A)"
+DAY_SPENT_SECONDS = 300  # the person pays at the beginning, and is still counted near the end
 PERSON_PAYS, PERSON_WANTS, PERSON_LEFT_MINOR = "HKD_6000.00", "HKD_5000.00", 400_000
 
 
@@ -101,12 +103,13 @@ def caller(participant: str) -> tuple[tuple[str, str], ...]:
     return (("x-bayswitch-participant", participant),)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(1_200)
 async def test_a_lost_store_is_made_anew_from_the_log(tmp_path: Path) -> None:
     seed, dice = seeded()
     place = Rehearsal(tmp_path, seed)
     async with place.running():
         load = Remembering(place.sandbox.address, seed)
+        await asyncio.to_thread(on_one_day, DAY_SPENT_SECONDS)
         await _person_pays(place)
         await load.start()
         async with place.operating():
@@ -114,7 +117,8 @@ async def test_a_lost_store_is_made_anew_from_the_log(tmp_path: Path) -> None:
                 lambda: len(load.told) >= ANSWERS_BEFORE and place.figures.settled >= 2, "load and windows"
             )
             await eventually(lambda: _retired(place), "payments leave the store")
-            await eventually(lambda: _announced(place), "the topic knows of the windows that were settled")
+            await eventually(lambda: _confirmed(place), "obligations are paid")
+            await eventually(place.announced, "the topic knows of the windows that were settled")
             for name in ("settler", "relay"):
                 await place.kill(name)
                 wanted = len(load.told) + ANSWERS_BETWEEN
@@ -152,15 +156,17 @@ async def _person_pays(place: Rehearsal) -> None:
     await eventually(place.nothing_waits, "it is published")
 
 
-def _retired(place: Rehearsal) -> bool:
+async def _retired(place: Rehearsal) -> bool:
     """Some payments are only in the archive any more."""
-    found: Any = place.store.command("GET", "retired:{s0}")
-    return int(found or 0) > REUSED_COUNT
+    return await place.retired() > REUSED_COUNT
 
 
-def _announced(place: Rehearsal) -> bool:
-    """Moves of windows are lost with the store until their topic has them, as payments are."""
-    return bool(place.store.command("XLEN", "settle:{settle}:announce") == 0)
+async def _confirmed(place: Rehearsal) -> bool:
+    """Some obligation is: the windows that nobody paid in are settled without."""
+    with suppress(grpc.aio.AioRpcError):
+        async with grpc.aio.insecure_channel(place.sandbox.address) as channel:
+            return bool(await settled_of(channel, OPERATOR))
+    return False
 
 
 async def _published(place: Rehearsal) -> dict[str, SettlementFact]:

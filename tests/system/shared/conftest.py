@@ -8,7 +8,9 @@ from deploy.local.valkey import Valkey, run_valkey
 from switch.cli.sandbox import Sandbox
 from tests.system.support import SHORT_QUOTES, Provider, payments_in, started
 
-MESSAGE_VALID_MS = 9_000  # longer than a rail is waited for: "never seen" is heard before it may be believed
+# Longer than a rail is waited for: "never seen" is heard before it may be believed, however late a busy machine asks.
+MESSAGE_VALID_MS = 20_000
+QUOTE_MS = 20_000  # outlasts an outage between a quote and its payment
 
 
 @pytest.fixture(scope="session")
@@ -20,11 +22,11 @@ def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory, store_server: Valkey) -> Iterator[Sandbox]:
-    """Signatures on; a message of ours is valid for MESSAGE_VALID_MS; unused quotes end soon."""
+    """Signatures on; a message of ours is valid for MESSAGE_VALID_MS, a quote for QUOTE_MS."""
     environment = {
         "BAYSWITCH_REDIS_URL": store_server.url,
         "BAYSWITCH_RAIL_MESSAGE_VALID_MS": str(MESSAGE_VALID_MS),
-        **SHORT_QUOTES,
+        "BAYSWITCH_QUOTE_MS": str(QUOTE_MS),
     }
     with started(Sandbox(tmp_path_factory.mktemp("sandbox"), environment)) as sandbox:
         yield sandbox

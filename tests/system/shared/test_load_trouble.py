@@ -23,7 +23,7 @@ from switch.cli.demo import request_of
 from switch.cli.processes import start_part
 from switch.cli.sandbox import Sandbox
 from switch.errors import REASONS
-from switch.limits import BATCH_ITEMS_MAX, CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX
+from switch.limits import BATCH_ITEMS_MAX, CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX, RAIL_PREPARE_MS_MAX
 from tests.system.support import STATE, Provider, Trouble, audited, step
 from tests.waiting import eventually
 
@@ -32,6 +32,10 @@ AS_HKWALLET = (("x-bayswitch-participant", "HKWALLET"),)
 AS_MOWALLET = (("x-bayswitch-participant", "MOWALLET"),)  # the many: others read their own changes from the beginning
 LOAD = "creditor.account=+852-70000050 creditor.name=LOAD_000050 debit=HKD_1.00"
 TOO_MANY = CALLS_IN_FLIGHT_MAX + 100
+CALL_SECONDS_MAX = 60
+# A bank that works for so long: a stop begins and is told of meanwhile. Less than a rail is waited for.
+SLOW_MS = 5_000
+assert SLOW_MS < RAIL_PREPARE_MS_MAX - 2_000
 
 
 def test_a_message_that_is_too_big(provider: Providers) -> None:
@@ -50,7 +54,7 @@ def test_a_batch_that_is_too_long(provider: Providers) -> None:
     request = payer.request(step("unknown", LOAD))
     batch = payment_pb2.SubmitPaymentsRequest(items=[request] * (BATCH_ITEMS_MAX + 1))
     with pytest.raises(grpc.RpcError) as caught:
-        list(payer.payments.SubmitPayments(iter([batch]), timeout=10, metadata=payer.metadata))
+        list(payer.payments.SubmitPayments(iter([batch]), timeout=CALL_SECONDS_MAX, metadata=payer.metadata))
     refused = Trouble.of(caught.value)
     assert (refused.code, refused.field) == ("INVALID_ARGUMENT", "items")
     asked = payment_pb2.GetPaymentRequest(uetr=request.uetr)
@@ -70,7 +74,7 @@ async def test_too_many_at_once(running: Sandbox) -> None:
             calls = [asyncio.ensure_future(_submit(stub, request, AS_MOWALLET)) for request in requests]
             shed = await _shed(calls, TOO_MANY - CALLS_IN_FLIGHT_MAX)
             looked = payment_pb2.ListPaymentsRequest(page_size=1)
-            assert (await stub.ListPayments(looked, timeout=10, metadata=AS_MOWALLET)).payments
+            assert (await stub.ListPayments(looked, timeout=CALL_SECONDS_MAX, metadata=AS_MOWALLET)).payments
         finally:
             os.kill(rail, signal.SIGCONT)
         assert (shed[0].code, shed[0].retry_ms) == ("RESOURCE_EXHAUSTED", REASONS["OVERLOADED"].retry_after_ms)
@@ -78,7 +82,7 @@ async def test_too_many_at_once(running: Sandbox) -> None:
         refused = [request for request in requests if isinstance(told[request.uetr], Trouble)]
         asked = payment_pb2.GetPaymentRequest(request_id=refused[0].request_id)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.GetPayment(asked, timeout=10, metadata=AS_MOWALLET)
+            await stub.GetPayment(asked, timeout=CALL_SECONDS_MAX, metadata=AS_MOWALLET)
         assert Trouble.of(caught.value).reason == "PAYMENT_UNKNOWN", "a request that was shed left a trace"
         # The same request_id, as RetryInfo advises; and of what the rail was waited for too long, its end.
         for request in (refused[0], *(request for request in requests if told[request.uetr] == "IN_DOUBT")):
@@ -117,7 +121,7 @@ def _request() -> Any:
 async def _submit(stub: Any, request: Any, caller: Any = AS_HKWALLET) -> str | Trouble:
     """The state, or how it was refused."""
     try:
-        return STATE[(await stub.SubmitPayment(request, timeout=30, metadata=caller)).payment.state]
+        return STATE[(await stub.SubmitPayment(request, timeout=CALL_SECONDS_MAX, metadata=caller)).payment.state]
     except grpc.aio.AioRpcError as error:
         return Trouble.of(error)
 
@@ -137,8 +141,10 @@ def test_a_hundred_copies_over_two_switches(running: Sandbox, provider: Provider
         together = threading.Barrier(100)
 
         def copy(number: int) -> Any:
-            together.wait(10)
-            return payers[number % len(payers)].submit(request)
+            together.wait(CALL_SECONDS_MAX)
+            while STATE[(answer := payers[number % len(payers)].submit(request)).state] == "PREPARED":
+                pass  # the one that pays is late, and a copy does not wait for ever
+            return answer
 
         with ThreadPoolExecutor(100) as pool:
             answers = list(pool.map(copy, range(100)))
@@ -158,9 +164,13 @@ async def test_sigterm_under_load(embedded: Sandbox) -> None:
         watched = health_pb2.HealthCheckRequest(service="bayswitch.v1.PaymentService")
         health = health_pb2_grpc.HealthStub(channel).Watch(watched)
         assert (await health.read()).status == health_pb2.HealthCheckResponse.SERVING
+        # Set while nobody else pays, so that it is the one that is slow.
+        await asyncio.to_thread(embedded.control, "hkfps", "fault", fault=f"slow:{SLOW_MS}", count=1)
+        request = request_of(step("unknown", LOAD))
+        slow = asyncio.ensure_future(_submit(payment_pb2_grpc.PaymentServiceStub(channel), request))
+        await eventually(lambda: _works_on(embedded, request.uetr), "the rail has the slow payment")
         await load.start()
-        slow = asyncio.ensure_future(_slow(payment_pb2_grpc.PaymentServiceStub(channel)))
-        await _begun(embedded)
+        await eventually(lambda: bool(load.answers), "payments run")
         assert embedded.switch is not None
         stopping = asyncio.ensure_future(asyncio.to_thread(embedded.switch.stop))
         assert (await health.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -174,17 +184,7 @@ async def test_sigterm_under_load(embedded: Sandbox) -> None:
     await asyncio.to_thread(audited, embedded, load.answers)
 
 
-async def _slow(stub: Any) -> str | Trouble:
-    """A payment to the marked account whose bank takes two seconds."""
-    of = step("unknown", "creditor.account=+852-59000004 creditor.name=FAULT_SLOW debit=HKD_1.00")
-    return await _submit(stub, request_of(of))
-
-
-async def _begun(sandbox: Sandbox) -> None:
-    """Returns when the rail has the slow payment."""
-    for _ in range(400):
-        page = await asyncio.to_thread(sandbox.control, "hkfps", "payments", count=10_000)
-        if any(status == "working" for _, status, *_ in page["payments"]):
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the slow payment did not reach the rail")
+async def _works_on(sandbox: Sandbox, uetr: str) -> bool:
+    """Whether the rail has this payment, and has not answered it."""
+    page = await asyncio.to_thread(sandbox.control, "hkfps", "payments", count=10_000)
+    return any(one == uetr and status == "working" for one, status, *_ in page["payments"])
