@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 3# processes that share the tests out: two cores bear three, for they wait much of the time
+OPTIONS ?=# of pytest
 SOURCES := $(shell find switch adapters proto -name '*.pyx' -o -name '*.pxd' -o -name '*.proto') pyproject.toml setup.py
 
 .PHONY: demo test planted lint bench load overload fairness soak drill services allocator build clean
@@ -10,7 +11,7 @@ demo: .venv.stamp
 	$(BIN)/bayswitch demo
 
 test: .venv.stamp
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(OPTIONS)
 
 planted: .venv.stamp
 	$(BIN)/python -m tests.planted

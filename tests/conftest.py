@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.fixtures_valkey", "tests.fixtures_kafka", "tests.fixtures_postgres"]
@@ -20,8 +20,8 @@ FIRST = ("tests/system/", "tests/events/")  # what takes longest
 # A shell's background job ignores Ctrl-C, and so would all that the tests start and end with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A time for one example would measure what else the machine does.
-settings.register_profile("bayswitch", deadline=None)
+# A time for one example, or for making it up, would measure what else the machine does.
+settings.register_profile("bayswitch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bayswitch")
 
 
