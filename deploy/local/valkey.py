@@ -22,8 +22,9 @@ from switch.store.embedded import spawn_server
 
 __all__ = ["FOLLOW_AT_ONCE", "Cluster", "Valkey", "run_cluster", "run_valkey"]
 
-START_S_MAX = 20.0
+START_S_MAX = 60.0
 STOP_S_MAX = 10.0
+ANSWER_S_MAX = 30.0  # to one command: the machine may stand still, or its disk
 POLL_S = 0.02
 SLOTS = 16_384
 FOLLOW_AT_ONCE = ("--repl-diskless-sync-delay", "0")  # a replica is in step after milliseconds, not after 5 s
@@ -65,7 +66,11 @@ class Valkey:
     def command(self, *words: str | int) -> object:
         """One command, one connection, no retry."""
         with redis.Redis(
-            host="127.0.0.1", port=self.port, socket_timeout=2, decode_responses=True, retry=Retry(NoBackoff(), 0)
+            host="127.0.0.1",
+            port=self.port,
+            socket_timeout=ANSWER_S_MAX,
+            decode_responses=True,
+            retry=Retry(NoBackoff(), 0),
         ) as client:
             return client.execute_command(*words)
 
@@ -120,13 +125,19 @@ class Cluster:
         self._until(lambda: all(len(self._known(node)) == len(self.nodes) for node in self.nodes))
         for replica, master in zip(self.replicas, self.masters, strict=False):
             replica.command("CLUSTER", "REPLICATE", str(master.command("CLUSTER", "MYID")))
-        self._until(lambda: all("cluster_state:ok" in str(node.command("CLUSTER", "INFO")) for node in self.nodes))
+        self._until(lambda: all(self._whole(node) for node in self.nodes))
         if self.replicas:
             self._until(lambda: all(master.command("WAIT", 1, 100) == 1 for master in self.masters))
 
     @staticmethod
     def _known(node: Valkey) -> list[str]:
         return [line for line in str(node.command("CLUSTER", "NODES")).splitlines() if "handshake" not in line]
+
+    @staticmethod
+    def _whole(node: Valkey) -> bool:
+        """It knows who has each slot: one that has not heard of the others' yet says that the cluster is ok, too."""
+        info = str(node.command("CLUSTER", "INFO"))
+        return "cluster_state:ok" in info and f"cluster_slots_ok:{SLOTS}" in info
 
     @staticmethod
     def _until(reached: Callable[[], bool]) -> None:

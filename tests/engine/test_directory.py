@@ -4,10 +4,8 @@ from switch.domain.document import Document, DocumentType
 from switch.domain.money import Asset
 from switch.domain.party import Place, Scheme
 from switch.engine.directory import RouteOption, RouteQuestion
-from tests.engine.test_payments import quoted
+from tests.engine.test_payments import BUDGET_MS, quoted
 from tests.fakes import World
-
-BUDGET_MS = 5_000
 
 
 async def asked(

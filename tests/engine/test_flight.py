@@ -176,6 +176,7 @@ async def test_a_wait_ends_with_its_budget_and_the_flight_goes_on() -> None:
     world, asked = World(), [instruction() for _ in range(3)]
     world.near.hold()
     begun = [each for each in world.payments.begin(asked) if isinstance(each, Running)]
+    await world.near.arrived()
     await world.payments.wait(begun, 20)
     assert in_words([await told(world, each) for each in begun]) == ["PREPARED"] * 3
     world.near.release()

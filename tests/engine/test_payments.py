@@ -12,12 +12,13 @@ from switch.domain.money import Asset, Money
 from switch.domain.party import Account, Party, Place, Scheme
 from switch.domain.payment import State
 from switch.domain.position import unbalanced
+from switch.engine import Running
 from switch.errors import REASONS, RailRejected, RailSilent, RailUnavailable, Refused, StoreUnavailable
 from tests.fakes import World, instruction, until
 
 HKID = Document(DocumentType.HKID, "A123456(3)")
 PAYEE = Party("李雷", Place.CN, Account(Scheme.ALIPAY_LOGIN, "13800138000"))
-BUDGET_MS = 5_000
+BUDGET_MS = 60_000
 
 
 def northbound(**changes: Any) -> Instruction:
@@ -212,7 +213,11 @@ async def test_two_processes_answer_alike() -> None:
 async def test_when_time_is_up_the_answer_is_where_it_stands() -> None:
     world, asked = World(), instruction()
     world.near.hold()
-    submitted = await world.payments.submit(asked, 20)
+    (running,) = world.payments.begin((asked,))
+    assert isinstance(running, Running)
+    await world.near.arrived()
+    await world.payments.wait((running,), 20)
+    submitted = await world.payments.outcome(running)
     assert (submitted.payment.state, submitted.replay) == (State.PREPARED, False)
     assert (await world.payments.submit(asked, 20)).replay
     world.near.release()

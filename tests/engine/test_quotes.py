@@ -17,6 +17,7 @@ from switch.engine import QuoteRequest
 from switch.errors import Refused
 from switch.limits import AMOUNT_MINOR_MAX
 from switch.ports import Participant
+from tests.engine.test_payments import BUDGET_MS
 from tests.fakes import NOON_MS, World, instruction
 
 
@@ -119,7 +120,7 @@ async def test_a_quote_that_paid_stays_used_at_the_provider() -> None:
     world = World()
     await second_provider(world, Rate(1, 1), cap=1_000)
     quote = await world.quotes.create(asked(1_000))
-    payment = (await world.payments.submit(using(quote), 5_000)).payment
+    payment = (await world.payments.submit(using(quote), BUDGET_MS)).payment
     assert await world.quotes.get("ALFA", quote.id) == (quote, QuoteState.USED, payment.hold.uetr)
     await world.recovery.look()
     (position,) = [each for each in await world.store.positions("FXTWO") if each.asset is Asset.HKD]
@@ -132,9 +133,9 @@ async def test_what_was_used_or_has_expired_is_not_kept() -> None:
     quotes = [await world.quotes.create(asked(1_000)) for _ in range(3)]
     assert world.quotes.kept == 3
     wanted = using(quotes[1])
-    first = (await world.payments.submit(wanted, 5_000)).payment
+    first = (await world.payments.submit(wanted, BUDGET_MS)).payment
     assert world.quotes.kept == 2
-    replayed = await world.payments.submit(wanted, 5_000)
+    replayed = await world.payments.submit(wanted, BUDGET_MS)
     assert (replayed.replay, replayed.payment) == (True, first)
     world.clock.advance(quotes[0].expiry_time_ms - NOON_MS)
     await world.quotes.create(asked(1_000))
@@ -149,5 +150,5 @@ async def test_anothers_quote_is_unknown_whether_this_process_made_it_or_not(war
     world = one if warm else World()
     world.store.__dict__.update(one.store.__dict__)
     with pytest.raises(Refused) as told:
-        await world.payments.submit(using(quote)._replace(participant="BRAVO"), 5_000)
+        await world.payments.submit(using(quote)._replace(participant="BRAVO"), BUDGET_MS)
     assert (told.value.reason.name, told.value.field) == ("QUOTE_UNKNOWN", "quote_id")

@@ -19,6 +19,7 @@ from tests.fakes import NOON_MS, World, instruction, until
 
 TIMES = RecoveryTimes()
 HOLD_MS = 10_000
+BUDGET_MS = 60_000
 TOO_OLD_MS = TIMES.message_valid_ms + TIMES.clock_skew_ms
 
 ANSWERS = {
@@ -54,7 +55,7 @@ CASES = """
 
 async def in_doubt(world: World) -> str:
     world.near.will("prepare", RailSilent("nothing"))
-    payment = (await world.payments.submit(instruction(), 5_000)).payment
+    payment = (await world.payments.submit(instruction(), BUDGET_MS)).payment
     assert payment.state is State.IN_DOUBT
     return payment.hold.uetr
 
@@ -127,7 +128,8 @@ async def test_the_pauses_double_up_to_a_bound() -> None:
 async def test_a_payment_that_runs_here_is_left_alone() -> None:
     world = World()
     world.near.hold()
-    await world.payments.submit(instruction(), 10)
+    world.payments.begin((instruction(),))
+    await world.near.arrived()
     world.clock.advance(TOO_OLD_MS)
     assert await one_look(world) == 0
     world.near.release()
@@ -140,7 +142,8 @@ async def test_what_a_dead_process_left_prepared_is_ended() -> None:
     alive.store.__dict__.update(dead.store.__dict__)
     dead.near.hold()
     asked = instruction()
-    await dead.payments.submit(asked, 10)
+    dead.payments.begin((asked,))
+    await dead.near.arrived()
     assert await one_look(alive) == 0, "its hold is not overdue yet"
     alive.clock.advance(HOLD_MS + 1)
     alive.near.will("enquire", ANSWERS["DONE"])

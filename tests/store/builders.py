@@ -2,7 +2,10 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
 
 from switch.domain.document import Document, DocumentType
 from switch.domain.instruction import Instruction
@@ -12,7 +15,7 @@ from switch.domain.payment import Hold, LimitCharge
 from switch.domain.position import entries_of
 from switch.domain.quote import Quote
 from switch.ports import Participant, RailAck
-from switch.store import Store
+from switch.store import Store, client, grouping
 
 NOW_MS = 1_795_400_000_000  # 2026-11-23; prepared times count from here
 ACK = RailAck("FPS20261123000001", "ACSC")
@@ -105,7 +108,16 @@ def quote(
     )
 
 
-async def until(reached: Callable[[], Awaitable[bool]], budget_s: float = 10) -> None:
+@contextmanager
+def store_waits(ms: int) -> Iterator[None]:
+    """Every store of this process waits so long for an answer of its server. Tests may undo their own `monkeypatch`."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(client, "_BUDGET_S", ms / 1000)
+        patched.setattr(grouping, "STORE_CALL_MS_MAX", ms)
+        yield
+
+
+async def until(reached: Callable[[], Awaitable[bool]], budget_s: float = 60) -> None:
     """Look until it is so, at most `budget_s`."""
     async with asyncio.timeout(budget_s):
         while not await reached():  # noqa: ASYNC110 - what is waited for is in another process

@@ -10,7 +10,8 @@ import pytest
 
 from switch.store import Store, open_store
 from switch.store.embedded import EmbeddedValkey
-from tests.store.builders import NOTE_KEY
+from tests.fixtures_valkey import PATIENCE_MS
+from tests.store.builders import NOTE_KEY, store_waits
 
 OpenStore = Callable[[], Awaitable[Store]]
 OpenNew = Callable[..., Awaitable[Store]]
@@ -18,6 +19,13 @@ OpenNew = Callable[..., Awaitable[Store]]
 
 def new_namespace() -> str:
     return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """A machine or a disk that stands still is no silent server; a test of that sets the bound itself."""
+    with store_waits(PATIENCE_MS):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,11 @@ from deploy.local.valkey import Valkey
 from switch.domain.money import Asset
 from switch.domain.payment import State
 from switch.errors import StoreUnavailable
-from switch.limits import METRIC_OPEN_SEEN
+from switch.limits import METRIC_OPEN_SEEN, STORE_CALL_MS_MAX
 from switch.store import Store, figures, open_store
 from switch.store.figures import CapUse, OpenPayments
 from switch.store.grouping import Item, Kind, Lane
-from tests.store.builders import ACK, NOTE_KEY, NOW_MS, hold, join
+from tests.store.builders import ACK, NOTE_KEY, NOW_MS, hold, join, store_waits
 
 
 async def test_open_payments_and_their_ages(store: Store) -> None:
@@ -87,7 +87,8 @@ async def test_a_shard_that_does_not_answer_is_no_zero(own_valkey: Valkey, tmp_p
     store = await open_store(own_valkey.url, shards=1, durability="fsync", data_dir=tmp_path, note_key=NOTE_KEY)
     own_valkey.pause()
     reads = (store.figures.open_payments(NOW_MS), store.figures.cap_use())
-    found = await asyncio.gather(*reads, return_exceptions=True)
+    with store_waits(STORE_CALL_MS_MAX):
+        found = await asyncio.gather(*reads, return_exceptions=True)
     own_valkey.resume()
     await store.close()
     assert [type(each) for each in found] == [StoreUnavailable, StoreUnavailable]

@@ -6,7 +6,8 @@ from switch.domain.money import Asset
 from switch.domain.payment import Hold, State
 from switch.domain.position import FEE_PARTICIPANT
 from switch.errors import Refused
-from switch.store import Store
+from switch.store import Store, payment_lists
+from tests.fixtures_valkey import PATIENCE_MS
 from tests.store.builders import ACK, GATEWAY, NOW_MS, hold, join, quote
 
 ALWAYS = {"state": None, "from_time_ms": 0, "to_time_ms": 1 << 52}
@@ -43,15 +44,22 @@ async def test_a_token_that_is_not_ours_is_refused(single: Store, token: str) ->
 
 
 async def listed(store: Store, now_ms: int, count: int, **asked: object) -> list[list[Hold]]:
-    """All pages."""
+    """All pages. Between preparation and writing a test may stand still for longer than workers' clocks may differ."""
     pages: list[list[Hold]] = []
     token = ""
-    while True:
-        window = {"state": None, "from_time_ms": now_ms, "to_time_ms": now_ms + 1_000} | asked
-        page, token = await store.payments.list_payments("ALFA", token=token, count=count, **window)  # type: ignore[arg-type]
-        pages.append([payment.hold for payment in page])
-        if not token:
-            return pages
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(payment_lists, "CLOCK_SKEW_MS_MAX", PATIENCE_MS)
+        while True:
+            window = {"state": None, "from_time_ms": now_ms, "to_time_ms": now_ms + 1_000} | asked
+            page, token = await store.payments.list_payments(
+                "ALFA",
+                token=token,
+                count=count,
+                **window,  # type: ignore[arg-type]
+            )
+            pages.append([payment.hold for payment in page])
+            if not token:
+                return pages
 
 
 async def test_payments_are_listed_by_time_and_state_in_pages(store: Store) -> None:
