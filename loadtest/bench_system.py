@@ -51,9 +51,11 @@ _Result = TypeVar("_Result")
 UNARY_CALLERS: Final = 64
 STREAMS: Final = 8
 _AGAIN_SECONDS: Final = 0.1  # before what was refused is sent again: less than RetryInfo says, a bench is not polite
-REPEATS_MAX: Final = 10  # of each payment, on average: a machine that others slow down lets in few at a time
+REPEATS_MAX: Final = 600  # of each payment: a machine that others slow down lets in few at a time, or stands still
 CALL_SECONDS: Final = 20
 SEED: Final = 20_261_125
+_NO_END_YET: Final = (payment_pb2.PAYMENT_STATE_PREPARED, payment_pb2.PAYMENT_STATE_IN_DOUBT)
+_LOST_ON_THE_WAY: Final = "RAIL_NEVER_SAW_IT"  # reserved when nobody waited any more: paid to nobody, by nobody
 _REPEATABLE: Final = (grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
 _INSTITUTIONS: Final = {"HK": 1, "MO": 1, "CN": 1}
 # Metrics as in production, and its times, not those of a sandbox, which are short for people who wait. A quote lives
@@ -187,7 +189,8 @@ class Payer:
                 creditor_agent=request.creditor_agent,
             )
             async with gate:
-                quote = (await stub.CreateQuote(asked, timeout=CALL_SECONDS, metadata=self.metadata)).quote
+                quoted = await _patiently(lambda: stub.CreateQuote(asked, timeout=CALL_SECONDS, metadata=self.metadata))
+                quote = quoted.quote
             request.quote_id = quote.quote_id
             request.credit.CopyFrom(quote.credit)
             return request
@@ -205,6 +208,18 @@ def _must_be_committed(payment: Any) -> None:
         raise RuntimeError(f"a payment of the bench is not COMMITTED: {payment.reason or payment.state}")
 
 
+async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The answer. What the switch says is safe to repeat is called again. Raises AioRpcError."""
+    for left in reversed(range(REPEATS_MAX)):
+        try:
+            return await call()
+        except grpc.aio.AioRpcError as error:
+            if error.code().value[0] not in _REPEATABLE or not left:
+                raise
+            await asyncio.sleep(_AGAIN_SECONDS)
+    raise AssertionError("never called")
+
+
 def prefetched(payer: Payer, count: int) -> Callable[[], Any]:
     """The next request: of `count` that are made now, and then, if more are wanted, of new ones."""
     ready = payer.requests(count)
@@ -219,7 +234,8 @@ def unary_callers(channels: Sequence[grpc.aio.Channel], payer: Payer, count: int
         submit = payment_pb2_grpc.PaymentServiceStub(channel).SubmitPayment
 
         async def call() -> int:
-            answer = await submit(following(), timeout=CALL_SECONDS, metadata=payer.metadata)
+            # Another payment each time: one that was refused may have begun, and end only when recovery looks at it.
+            answer = await _patiently(lambda: submit(following(), timeout=CALL_SECONDS, metadata=payer.metadata))
             _must_be_committed(answer.payment)
             return 1
 
@@ -277,21 +293,27 @@ async def send_batches(channels: Sequence[grpc.aio.Channel], payer: Payer, reque
 
 
 async def _results(call: Any, batch: Any) -> Any:
-    """The answers to a batch; None: the call was refused when it came, for there was no room. Raises AioRpcError."""
+    """The answers to a batch; None: the call was refused when it came, for want of room or store. Raises AioRpcError."""
     with contextlib.suppress(asyncio.InvalidStateError):  # it had ended before we wrote
         try:
             await call.write(batch)
             return (await call.read()).results
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+            if error.code().value[0] not in _REPEATABLE:
                 raise
     return None
 
 
 def _again(result: Any) -> bool:
-    """Whether an item is to be sent again. Raises RuntimeError: neither COMMITTED nor safe to repeat."""
+    """Whether an item is to be sent again. Raises RuntimeError: neither COMMITTED nor safe to repeat.
+
+    One that was refused before may have begun all the same: it ends when recovery looks at it.
+    """
     if not result.HasField("error"):
-        _must_be_committed(result.payment)
+        if result.payment.state in _NO_END_YET:
+            return True
+        if result.payment.reason != _LOST_ON_THE_WAY:
+            _must_be_committed(result.payment)
         return False
     if result.error.code not in _REPEATABLE:
         raise RuntimeError(f"a payment of the bench failed: {result.error.message}")

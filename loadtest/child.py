@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -41,9 +42,15 @@ def run_locust(
         "BAYSWITCH_LOAD_SEED": str(seed),
         **profile.changes.environment(),
     }
-    with log_path.open("w") as log:
-        words = _command(profile, address, folder)
-        child = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=ROOT)
+    # Each process of Locust holds `held`. The first one ends without those that wait for the last answers.
+    over, held = os.pipe()
+    try:
+        child = _begun(_command(profile, address, folder), log_path, environment, held)
+    except OSError:
+        os.close(over)
+        raise
+    finally:
+        os.close(held)
 
     def everybody() -> dict[str, list[int]]:
         return {**parts(), **{f"{GENERATOR}-{pid}": [pid] for pid in family(child.pid)}}
@@ -51,13 +58,25 @@ def run_locust(
     try:
         with Sampler(everybody) as sampler:
             status = child.wait(profile.shape.seconds + ENDS_SECONDS)
+            everyone = select.poll()
+            everyone.register(over)
+            if not everyone.poll(ENDS_SECONDS * 1000):
+                raise subprocess.TimeoutExpired(child.args, ENDS_SECONDS)
     except subprocess.TimeoutExpired:
         raise LocustFailed(f"Locust did not end: {_said(log_path)}") from None
     finally:
+        os.close(over)
         _end(child)
     if status or not (folder / "begun").exists():
         raise LocustFailed(f"Locust ended with {status}: {_said(log_path)}")
     return sampler.samples
+
+
+def _begun(words: list[str], log_path: Path, environment: dict[str, str], held: int) -> "subprocess.Popen[bytes]":
+    with log_path.open("w") as log:
+        return subprocess.Popen(
+            words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=ROOT, pass_fds=(held,)
+        )
 
 
 def _command(profile: Profile, address: str, folder: Path) -> list[str]:

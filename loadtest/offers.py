@@ -241,7 +241,8 @@ async def offer(
         if not left:
             none_left.set()
 
-    while (now := time.perf_counter() - begun) < seconds:
+    while True:
+        now = time.perf_counter() - begun
         for place, (due, participant) in enumerate(merged):
             while due <= now and due < seconds:
                 late = max(late, now - due)
@@ -250,6 +251,8 @@ async def offer(
                 kind.send(begun + due, participant, log, ended)
                 due = next(arrivals[participant])
             merged[place] = due, participant
+        if now >= seconds:  # and what was due before it is sent, however late it became
+            break
         await asyncio.sleep(max(_TICK_SECONDS, min(due for due, _ in merged) - (time.perf_counter() - begun)))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience_s):

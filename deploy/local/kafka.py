@@ -27,7 +27,7 @@ from deploy.local.node import KafkaFailed, Node, new_cluster_id
 __all__ = ["Cluster", "KafkaFailed", "Node", "available", "cluster", "libs", "missing"]
 
 POM = Path(__file__).with_name("pom.xml")
-READY_SECONDS_MAX = 60  # a start takes 2 s; a busy machine takes its time
+READY_SECONDS_MAX = 120  # a start takes 2 s; a busy machine takes its time
 FETCH_SECONDS_MAX = 600  # 43 MB, once
 START_ATTEMPTS_MAX = 3  # a free port may be taken between choosing and binding it
 

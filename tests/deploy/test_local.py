@@ -151,7 +151,7 @@ async def test_three_nodes_confirm_twice_and_take_a_blow(tmp_path: Path) -> None
     topic, outbox = f"test.{uuid.uuid4().hex}", FakeOutbox()
     running = kafka.cluster(3, folder=tmp_path)
     async with running:
-        sink = KafkaSink(running.bootstrap, TopicSpec(topic, partitions=2), stuck_ms=30_000)
+        sink = KafkaSink(running.bootstrap, TopicSpec(topic, partitions=2), stuck_ms=60_000)
         await sink.publish(outbox.put(0, [fact("ALFA", 1)]))
         running.nodes[1].kill()
         await sink.publish(outbox.put(0, [fact("ALFA", 2)]))

@@ -140,7 +140,7 @@ def test_who_connects_and_says_nothing_does_not_delay_a_stop(own_postgres: Postg
     with socket.create_connection(("127.0.0.1", own_postgres.port)):
         begun = time.monotonic()
         own_postgres.stop()
-        assert time.monotonic() - begun < 20, "a minute is what PostgreSQL gives it"
+        assert time.monotonic() - begun < 45, "a minute is what PostgreSQL gives it"
     own_postgres.start()
 
 

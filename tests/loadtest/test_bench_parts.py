@@ -26,7 +26,9 @@ from loadtest import (
 from loadtest.bench_rows import Figure, Scale, named, rows_of
 from loadtest.bench_system import Bench, echo_beside, run, running
 from loadtest.bench_table import line
+from switch.events import log
 
+pytestmark = pytest.mark.usefixtures("patient_store")
 SMALL = Scale(
     runs=2,
     seconds=0.2,
@@ -42,7 +44,10 @@ SMALL = Scale(
     events=300,
     facts=2_500,
 )
-NOT_GROWN = ("settle.exact", "settle.relay_grown", "settle.settler_grown", "metrics.unary", "metrics.batch")
+# The relay, too: it may have published everything before it is looked at for the first time.
+MAY_BE_NOTHING = (
+    "settle.exact", "settle.relay_grown", "settle.settler_grown", "metrics.unary", "metrics.batch", "relay.cpu",
+)  # fmt: skip
 
 
 def check(part: str, measured: Iterable[tuple[str, Figure]]) -> dict[str, Figure]:
@@ -54,7 +59,7 @@ def check(part: str, measured: Iterable[tuple[str, Figure]]) -> dict[str, Figure
     for row in rows_of(part):
         figure = found[row.key]
         assert figure.runs, f"{row.key} was not measured"
-        assert row.key in NOT_GROWN or min(figure.runs) > 0, f"{row.key}: {figure}"
+        assert row.key in MAY_BE_NOTHING or min(figure.runs) > 0, f"{row.key}: {figure}"
         assert bool(figure.reference) == bool(row.reference), f"{row.key}: {figure}"
         assert row.name in line(row, figure)
     return found
@@ -118,8 +123,9 @@ def test_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     check("archive", archive_bench.figures(SMALL))
 
 
-def test_settle_and_then_relay_on_one_broker(tmp_path: Path) -> None:
+def test_settle_and_then_relay_on_one_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settler first: it wants a log that holds its own payments only, and every position comes out exact."""
+    monkeypatch.setattr(log, "BROKER_ANSWER_MS_MAX", 60_000)
     with kafka.cluster(1, folder=tmp_path) as broker:
         found = check("settle", named("settle", settle_bench.measure(SMALL.events, bootstrap=broker.bootstrap)))
         assert sum(found["settle.exact"].runs) == 0

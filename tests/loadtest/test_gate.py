@@ -15,14 +15,17 @@ import grpc
 import pytest
 from bayswitch.v1 import participant_pb2, participant_pb2_grpc
 
-from loadtest import gate
+from loadtest import gate, plants
 from loadtest.arrivals import quantile
 from loadtest.gate import Gate
 from loadtest.mixes import MIXES
+from loadtest.path import STAGES
 from loadtest.profiles import load_profile
 from loadtest.report import Findings
 from loadtest.system import System, attached, started
 from switch.cli.sandbox import OPERATOR
+from switch.events import log
+from switch.limits import CLOCK_SKEW_MS_MAX, HOLD_MS_MAX, RAIL_MESSAGE_VALID_MS
 
 PROFILE = """
 mix = "mixed.toml"
@@ -35,7 +38,7 @@ HK = 2
 [shape]
 kind = "steady"
 rate = 25
-seconds = 5
+seconds = 8
 [thresholds]
 error_per_mille_max = 200
 p50_ms_max = 60000
@@ -60,8 +63,18 @@ PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    quotes_end_soon = {"BAYSWITCH_QUOTE_MS": "5000"}
-    with started(tmp_path_factory.mktemp("system"), quotes_end_soon, quick=True) as running:
+    """Nothing ends because a machine stands still: times of production but for quotes, and a log read with patience."""
+    environment = {
+        "BAYSWITCH_QUOTE_MS": "8000",
+        "BAYSWITCH_HOLD_MS": str(HOLD_MS_MAX),
+        "BAYSWITCH_RAIL_MESSAGE_VALID_MS": str(RAIL_MESSAGE_VALID_MS),
+        "BAYSWITCH_CLOCK_SKEW_MS": str(CLOCK_SKEW_MS_MAX),
+    }
+    with (
+        pytest.MonkeyPatch.context() as patience,
+        started(tmp_path_factory.mktemp("system"), environment, quick=True) as running,
+    ):
+        patience.setattr(log, "BROKER_ANSWER_MS_MAX", 60_000)
         yield running
 
 
@@ -84,7 +97,9 @@ def test_a_good_run_passes_and_leaves_its_report(system: System, tmp_path: Path)
     assert found.figures.payments > 0
     assert {"switch", "store", "relay", "settler", "kafka", "hkfps", "ecny"} <= found.figures.cpu_percent.keys()
     assert found.figures.path.stages.keys() == {"parse", "route", "store", "rail", "commit"}
-    assert found.figures.path.stages["store"].values >= found.figures.path.stages["commit"].values > 0
+    assert found.figures.path.stages["commit"].values > 0
+    last = found.looks[-1]  # from the beginning on: at a look within the load some are between the two
+    assert last.histogram(STAGES, "store").number >= last.histogram(STAGES, "commit").number
     assert found.figures.path.settler_lag >= 0, "the settler was asked, too"
     kinds = {each.kind for each in found.calls}
     assert kinds >= {"single", "check", "status", "quote"}
@@ -101,8 +116,10 @@ def test_an_attached_switch_is_entered_only_when_asked(system: System) -> None:
     assert "MOWALLET_2" in system.participants()
 
 
-def test_a_slow_rail_fails_and_is_named(system: System, tmp_path: Path) -> None:
-    bounds = {"p50_ms_max": "40", "rail_p50_ms_max": "30"}
+def test_a_slow_rail_fails_and_is_named(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So slow that no other rail is, on a busy machine either."""
+    monkeypatch.setattr(plants, "SLOW_MS", 500)
+    bounds = {"p50_ms_max": "400", "rail_p50_ms_max": "300"}
     found = run(system, tmp_path, "slow-rail", **bounds, mix='"red_packets"')
     assert found.verdict == "failed"
     assert [each.split()[1] for each in found.reasons if each.startswith("rail_p50_ms_max: ")] == ["hkfps"]
@@ -112,8 +129,14 @@ def test_a_slow_rail_fails_and_is_named(system: System, tmp_path: Path) -> None:
     assert "p50_ms_max: hk-hk.hkd " in (tmp_path / "report/report.html").read_text("utf-8")
 
 
-def test_a_stopped_switch_is_in_the_p99_and_a_closed_loop_would_not_see_it(system: System, tmp_path: Path) -> None:
-    """The same two seconds, seen twice: by arrivals that do not wait for each other, and by one caller that waits."""
+def test_a_stopped_switch_is_in_the_p99_and_a_closed_loop_would_not_see_it(
+    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same three seconds, seen twice: by arrivals that do not wait for each other, and by one caller that waits.
+
+    Thirty payments a second are due: without three in the first quarter, once in 10^8 runs, the p99 would not show it.
+    """
+    monkeypatch.setattr(plants, "STOPPED_SECONDS", 3)
     over, waited_ms = threading.Event(), list[float]()
 
     def call_again_and_again() -> None:
@@ -133,12 +156,13 @@ def test_a_stopped_switch_is_in_the_p99_and_a_closed_loop_would_not_see_it(syste
     caller = threading.Thread(target=call_again_and_again)
     caller.start()
     try:
-        found = run(system, tmp_path, "stopped-switch", p99_ms_max="1500", seconds="6")
+        load = {"mix": '"red_packets"', "rate": "40", "seconds": "9"}
+        found = run(system, tmp_path, "stopped-switch", p99_ms_max="1500", **load)
     finally:
         over.set()
         caller.join()
-    stopped_ms = max(waited_ms)
-    assert stopped_ms > 1_900
+    stopped_ms = 1000 * plants.STOPPED_SECONDS
+    assert max(waited_ms) > stopped_ms * 0.75
     assert quantile(sorted(waited_ms), 0.99) < stopped_ms / 2, "one slow call of hundreds"
     assert found.figures.pay.p99 > stopped_ms * 0.75, "everybody who was due then"
     assert found.verdict == "failed"
@@ -146,7 +170,8 @@ def test_a_stopped_switch_is_in_the_p99_and_a_closed_loop_would_not_see_it(syste
 
 
 def test_a_lost_event_fails_and_is_named(system: System, tmp_path: Path) -> None:
-    found = run(system, tmp_path, "lost-event", rest_s_max="4")
+    """Of one kind of day, so that the debtor agent pays again; with time for all other events to be published."""
+    found = run(system, tmp_path, "lost-event", mix='"red_packets"', rest_s_max="15")
     assert found.verdict == "failed"
     lost = [each for each in found.reasons if re.search(r"the record says (COMMITTED|ABORTED), the topic None", each)]
     assert len(lost) == 1, found.reasons
@@ -156,7 +181,7 @@ def test_a_lost_event_fails_and_is_named(system: System, tmp_path: Path) -> None
 
 def test_a_switch_that_does_not_answer_fails(tmp_path: Path) -> None:
     nobody = attached("127.0.0.1:1", {}, enrol=False)
-    found = run(nobody, tmp_path, rate="5", seconds="2", rest_s_max="1")
+    found = run(nobody, tmp_path, mix='"red_packets"', rate="20", seconds="4", rest_s_max="1")
     assert found.verdict == "failed"
     assert found.reasons[0].startswith("no audit, the switch does not answer: UNAVAILABLE")
     assert found.figures.failures.keys() == {"UNAVAILABLE"}

@@ -14,6 +14,7 @@ from switch.domain.settlement import SettlementFact
 from switch.ports import RailAck
 from switch.store import Store
 
+pytestmark = pytest.mark.usefixtures("patient_store")
 COUNT = 1_200
 AMOUNT_MINOR = 10_001  # of the second payment that is really made, which all others are copies of
 TOTAL_MINOR = 10_000 + (COUNT - 1) * AMOUNT_MINOR

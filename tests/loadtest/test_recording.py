@@ -9,6 +9,7 @@ from deploy.local.valkey import Valkey, run_valkey
 from loadtest.recording import commands_of, recorder, say_again
 from loadtest.store_bench import AGENT, hold_of, opened, pay
 
+pytestmark = pytest.mark.usefixtures("patient_store")
 COUNT = 300
 
 
