@@ -19,6 +19,8 @@ from bayswitch.v1 import (
 )
 
 from adapters.kit.control import control
+from loadtest.provider import reason_of
+from switch.errors import REASONS
 
 __all__ = ["STATES", "Audit", "audit", "payments_of", "settled_of"]
 
@@ -103,7 +105,7 @@ async def settled_of(channel: grpc.aio.Channel, operator: str) -> Counter[tuple[
     try:
         listed = (await stub.ListArrangements(settlement_pb2.ListArrangementsRequest(), **options)).arrangements
     except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
+        if reason_of(error) == REASONS["BROKER_UNAVAILABLE"].name:
             return moved
         raise
     agents = {each.arrangement_id: each.settlement_agent for each in listed}

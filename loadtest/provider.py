@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 
 from switch.cli.demo import request_of
 
-__all__ = ["STEPS", "Load"]
+__all__ = ["STEPS", "Load", "reason_of"]
 
 # What it pays: corridors without a quota that a run could use up.
 STEPS: Final[list[dict[str, Any]]] = tomllib.loads(Path(__file__).with_name("steps.toml").read_text("utf-8"))["step"]
@@ -93,7 +93,7 @@ class Load:
                 answer = await stub.SubmitPayment(request, timeout=5, metadata=_caller_of(participant))
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _AGAIN:
-                    self.refusals[_reason(error)] += 1
+                    self.refusals[reason_of(error)] += 1
                     return
                 self.repeats += 1
                 await asyncio.sleep(AGAIN_SECONDS)
@@ -106,18 +106,19 @@ class Load:
             await asyncio.sleep(AGAIN_SECONDS)  # PREPARED or IN_DOUBT: ask again with the same request_id
 
     def _must_be_passing(self, error: grpc.aio.AioRpcError) -> None:
-        assert error.code() in _AGAIN, f"{error.code()} {_reason(error)} {error.details()}"
+        assert error.code() in _AGAIN, f"{error.code()} {reason_of(error)} {error.details()}"
         self.repeats += 1
 
 
-def _caller_of(participant: str) -> tuple[tuple[str, str], ...]:
-    return (("x-bayswitch-participant", participant),)
-
-
-def _reason(error: grpc.aio.AioRpcError) -> str:
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """Our reason in a rich error; the status alone where there is none."""
     status = rpc_status.from_call(error)
     for detail in status.details if status else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
             return str(info.reason)
     return str(error.code().name)
+
+
+def _caller_of(participant: str) -> tuple[tuple[str, str], ...]:
+    return (("x-bayswitch-participant", participant),)

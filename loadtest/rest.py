@@ -20,8 +20,9 @@ from bayswitch.v1 import (
     settlement_pb2_grpc,
 )
 
-from deploy.local.valkey import Valkey
+from deploy.local.valkey import CommandFailed, Valkey
 from loadtest.audit import STATES
+from switch.errors import BrokerUnavailable
 from switch.events.log import KafkaLog
 
 __all__ = ["Rest", "Rounds", "Told", "resolve"]
@@ -76,6 +77,8 @@ class Rest:
             return await step()
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name} {error.details()}"
+        except (CommandFailed, BrokerUnavailable) as late:
+            return f"{type(late).__name__} {late}"
 
     async def reserved(self) -> str:
         """Whose positions still reserve something, or ""."""

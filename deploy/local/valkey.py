@@ -20,13 +20,14 @@ from deploy.local import standstill
 from deploy.local.ports import free_ports
 from switch.store.embedded import spawn_server
 
-__all__ = ["FOLLOW_AT_ONCE", "Cluster", "Valkey", "run_cluster", "run_valkey"]
+__all__ = ["FOLLOW_AT_ONCE", "Cluster", "CommandFailed", "Valkey", "run_cluster", "run_valkey"]
 
 START_S_MAX = 60.0
 STOP_S_MAX = 10.0
 ANSWER_S_MAX = 30.0  # to one command: the machine may stand still, or its disk
 POLL_S = 0.02
 SLOTS = 16_384
+CommandFailed = redis.RedisError  # refused, or not answered in time
 FOLLOW_AT_ONCE = ("--repl-diskless-sync-delay", "0")  # a replica is in step after milliseconds, not after 5 s
 
 
@@ -64,7 +65,7 @@ class Valkey:
         raise RuntimeError(f"valkey-server did not answer; see {self.directory / 'valkey.log'}")
 
     def command(self, *words: str | int) -> object:
-        """One command, one connection, no retry."""
+        """One command, one connection, no retry. Raises CommandFailed."""
         with redis.Redis(
             host="127.0.0.1",
             port=self.port,

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from switch.domain.settlement import SettlementFact
 from switch.errors import BrokerUnavailable, SettlementHalted
 from switch.events.broker import BROKER_ERRORS, said
 from switch.events.sequences import Sequences
-from switch.limits import CONSUMER_FETCH_MS
+from switch.limits import CONSUMER_FETCH_MS, PRODUCER_STUCK_MS_MAX, RELAY_BACKOFF_MS_FIRST
 
 __all__ = ["Assignment"]
 
@@ -93,6 +94,17 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         return found
 
     async def _committed(self, assigned: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, str]]:
+        """As `_told`; a group whose coordinator is just moving, or starting, is asked again for a while."""
+        async with asyncio.timeout(PRODUCER_STUCK_MS_MAX / 1000):
+            while True:
+                try:
+                    return await self._told(assigned)
+                except KafkaError as error:
+                    if not error.retriable:
+                        raise
+                await asyncio.sleep(RELAY_BACKOFF_MS_FIRST / 1000)
+
+    async def _told(self, assigned: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, str]]:
         """Offset (-1: none) and text of each. A consumer's own `committed` leaves the text out."""
         admin = AIOKafkaAdminClient(**self._access)
         try:

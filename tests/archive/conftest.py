@@ -10,6 +10,7 @@ from switch.ports import Archive
 from tests.fake_archive import FakeArchive
 
 OpenArchive = Callable[[], SqlArchive]
+PATIENCE_MS = 60_000  # the budget is tested where a test has one of its own
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -25,7 +26,7 @@ async def open_again(url: str, tmp_path: Path) -> AsyncIterator[OpenArchive]:
     opened: list[SqlArchive] = []
 
     def open_it() -> SqlArchive:
-        opened.append(open_archive(url, tmp_path))
+        opened.append(open_archive(url, tmp_path, call_ms=PATIENCE_MS))
         return opened[-1]
 
     yield open_it
@@ -43,6 +44,6 @@ def place(request: pytest.FixtureRequest) -> str | None:
 @pytest.fixture
 async def archive(place: str | None, tmp_path: Path) -> AsyncIterator[Archive]:
     """An empty archive."""
-    opened: Archive = FakeArchive() if place is None else open_archive(place, tmp_path)
+    opened: Archive = FakeArchive() if place is None else open_archive(place, tmp_path, call_ms=PATIENCE_MS)
     yield opened
     await opened.close()

@@ -83,7 +83,7 @@ async def test_two_archives_share_a_database_in_schemas_of_their_own(archive_dat
 
 async def test_a_commit_of_the_file_is_on_disk(tmp_path: Path) -> None:
     """As far as a setting can say: 2 is FULL."""
-    database = open_database("", tmp_path, 1_000)
+    database = open_database("", tmp_path, 60_000)
     settings = ("synchronous", "journal_mode", "foreign_keys")
     found = await database.write(
         lambda link: [link.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in settings]

@@ -159,8 +159,14 @@ async def open_own_store(redis_url: str, folder: Path) -> Store:
 
 @asynccontextmanager
 async def settling(place: Place) -> AsyncIterator[Settler]:
+    """From when its windows are open; until then there is nothing to cut."""
     settler = place.settler()
+
+    async def opened() -> bool:
+        return len(await place.store.settlements.windows("", 100)) >= len(ARRANGEMENTS)
+
     async with running_task(settler.run()):
+        await eventually(opened, "the first windows are open")
         yield settler
 
 

@@ -14,7 +14,7 @@ from switch.errors import LeaseLost
 from switch.events import Published, Relay, TopicSpec, tail
 from switch.ports import Announcement, EventSink, Moved, OutboxEntry, PaymentStore
 
-UNTIL_SECONDS_MAX = 30.0
+UNTIL_SECONDS_MAX = 60.0
 UNTIL_PAUSE_SECONDS = 0.01
 START_MS = 1_795_413_600_000  # 2026-11-23T06:00:00Z
 

@@ -118,6 +118,7 @@ async def test_trouble_delays_and_repeats_have_the_ids_they_had() -> None:
     assert not any(books.failures.values())
 
 
+@pytest.mark.usefixtures("patient_broker")
 async def test_on_a_real_broker_each_topic_holds_its_own(kafka_bootstrap: str) -> None:
     """A window of a thousand participants, longer than a batch, too."""
     name = f"test.{uuid.uuid4().hex}"

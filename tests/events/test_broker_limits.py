@@ -17,7 +17,7 @@ from tests.events.support import FakeOutbox, spec_of
 from tests.events.test_faults import READY_SECONDS_MAX, _check, _Feed, _flowing
 from tests.waiting import eventually
 
-GOES_ON_SECONDS_MAX = 10  # once the broker is back
+GOES_ON_SECONDS_MAX = 30  # once the broker is back, on a machine that stands still meanwhile
 MORE = 40  # events of each agent that must be published to say that it goes on
 
 
@@ -40,13 +40,13 @@ def three(tmp_path: Path) -> Iterator[kafka.Cluster]:
         yield running
 
 
-async def test_a_pause_longer_than_the_stuck_limit(alone: Node, topic: str) -> None:
+async def test_a_pause_longer_than_the_stuck_limit(alone: Node, topic: str, request: pytest.FixtureRequest) -> None:
     """The producer is thrown away and built anew, and publishing goes on soon after the broker does."""
     outbox, sink = FakeOutbox(shards=2), KafkaSink(alone.address, spec_of(topic, 3))
     async with _flowing(outbox, sink) as (one, feed):
         await eventually(lambda: one.published_total > MORE, "events flow")
-        alone.pause()
         begun = time.monotonic()
+        alone.pause()
         await eventually(lambda: one.failing, "no acknowledgement in time")
         assert time.monotonic() - begun > PRODUCER_STUCK_MS_MAX / 2_000, "the limit is the real one"
         assert "no acknowledgement in time" in one.last_error
@@ -56,11 +56,13 @@ async def test_a_pause_longer_than_the_stuck_limit(alone: Node, topic: str) -> N
         await eventually(lambda: one.published_total > before, "events flow again")
         assert time.monotonic() - begun < GOES_ON_SECONDS_MAX
         assert sink.producers_built > 1
+    request.getfixturevalue("patient_broker")  # to read what there is
     await _check(alone, topic, feed)
 
 
-@pytest.mark.timeout(180)
-async def test_one_of_three_killed_and_one_of_three_silent(three: kafka.Cluster, topic: str) -> None:
+async def test_one_of_three_killed_and_one_of_three_silent(
+    three: kafka.Cluster, topic: str, request: pytest.FixtureRequest
+) -> None:
     """Two of three copies are enough: events flow while a broker is away, whichever it is, however it went."""
     spec = TopicSpec(topic, len(three.nodes))  # 3 copies, 2 must confirm; each node leads a partition
     await ensure(three.bootstrap, [spec])
@@ -83,6 +85,7 @@ async def test_one_of_three_killed_and_one_of_three_silent(three: kafka.Cluster,
             await asyncio.to_thread(back, node)
             deadline = time.monotonic() + READY_SECONDS_MAX
             await asyncio.to_thread(node.await_ready, len(three.nodes), deadline)
+    request.getfixturevalue("patient_broker")  # to read what there is
     await _check(three.nodes[0], topic, feed)
 
 

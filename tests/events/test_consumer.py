@@ -8,9 +8,14 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from switch.domain.settlement import SettlementFact
 from switch.errors import BrokerUnavailable, CodecError, SettlementHalted
@@ -19,17 +24,19 @@ from switch.events import consumer as consumer_module
 from switch.events.schema import encode, headers, key
 from switch.events.topics import ensure
 from switch.events.writer import TopicWriter
-from tests.events.support import fact, in_order_per_agent, spec_of, until
+from tests.events.support import UNTIL_SECONDS_MAX, fact, in_order_per_agent, spec_of, until
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "127.0.0.1:1"  # tcpmux: nobody listens
 AGENTS = [f"AGENT{number}" for number in range(8)]
 PARTITIONS = 4
+SESSION_MS = 30_000  # nobody is put out of a group because the machine stood still
 
 
 @pytest.fixture(autouse=True)
-def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_backoff_and_long_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer_module, "RELAY_BACKOFF_MS_FIRST", 1)
+    monkeypatch.setattr(consumer_module, "AIOKafkaConsumer", partial(AIOKafkaConsumer, session_timeout_ms=SESSION_MS))
 
 
 class Log:
@@ -48,7 +55,7 @@ class Log:
 
 
 @pytest.fixture
-async def log(kafka_bootstrap: str) -> AsyncIterator[Log]:
+async def log(kafka_bootstrap: str, patient_broker: None) -> AsyncIterator[Log]:
     one = Log(kafka_bootstrap)
     await ensure(kafka_bootstrap, [one.writer.spec])
     yield one
@@ -62,7 +69,7 @@ def _facts(first: int, last: int, agents: Sequence[str] = AGENTS) -> list[Settle
 async def _take(member: SettlementConsumer, count: int) -> list[SettlementFact]:
     """So many deliveries, each done."""
     found: list[SettlementFact] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(UNTIL_SECONDS_MAX):
         while len(found) < count:
             delivery = await anext(member)
             found.append(delivery.fact)
@@ -253,6 +260,23 @@ async def test_a_group_that_another_program_commits_for_is_said(log: Log) -> Non
             await anext(member)
 
 
+async def test_a_coordinator_that_is_just_moving_is_asked_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    await log.put(_facts(1, 2, ["ALFA"]))
+    async with log.member() as member:
+        await _take(member, 1)
+    ask, moving = AIOKafkaAdminClient.list_consumer_group_offsets, [GroupCoordinatorNotAvailableError()] * 2
+
+    async def asked(*args: Any, **options: Any) -> Any:
+        if moving:
+            raise moving.pop()
+        return await ask(*args, **options)
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "list_consumer_group_offsets", asked)
+    async with log.member() as member:
+        assert [one.sequence for one in await _take(member, 1)] == [2]
+    assert not moving
+
+
 async def test_without_a_broker_it_says_so() -> None:
     member = SettlementConsumer(NOWHERE, "group")
     with pytest.raises(BrokerUnavailable):
@@ -284,7 +308,8 @@ async def test_members_share_the_log_and_come_and_go_without_a_loss(log: Log) ->
                 await asyncio.sleep(0.05)
         last = number + 50
         await log.put(_facts(number + 1, last))
-        await until(lambda: set(done) == set(_facts(1, last)), "every effect is made")
+        wanted = set(_facts(1, last))
+        await until(lambda: set(done) == wanted, "every effect is made")
     assert len(done) - len(set(done)) <= 2 * PARTITIONS, "what was in hand while partitions moved"
 
 

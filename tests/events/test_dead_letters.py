@@ -33,7 +33,7 @@ class Place:
 
 
 @pytest.fixture
-async def place(kafka_bootstrap: str) -> AsyncIterator[Place]:
+async def place(kafka_bootstrap: str, patient_broker: None) -> AsyncIterator[Place]:
     one = Place(kafka_bootstrap)
     await ensure(kafka_bootstrap, [one.log])
     yield one

@@ -13,19 +13,24 @@ from switch.events.broker import records
 from switch.events.producer import Producer
 from switch.events.schema import encode, headers
 from switch.events.topics import ensure
+from tests.events.conftest import PATIENCE_MS
 from tests.events.support import FakeOutbox, all_of, fact, in_order_per_agent, relay, running, spec_of, until
 
 NOWHERE = "127.0.0.1:1"  # tcpmux: nobody listens
 AGENTS = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
 
 
-@pytest.fixture
-def topic() -> str:
-    """A topic of the test's own."""
+def new_topic() -> str:
     return f"test.{uuid.uuid4().hex}"
 
 
-def sink_of(bootstrap: str, topic: str, *, stuck_ms: int = 10_000) -> KafkaSink:
+@pytest.fixture
+def topic(patient_broker: None) -> str:
+    """A topic of the test's own."""
+    return new_topic()
+
+
+def sink_of(bootstrap: str, topic: str, *, stuck_ms: int = PATIENCE_MS) -> KafkaSink:
     return KafkaSink(bootstrap, spec_of(topic, 6), stuck_ms=stuck_ms)
 
 
@@ -124,7 +129,7 @@ async def test_tail_from_the_end_shows_only_what_comes(kafka_bootstrap: str, top
 
 async def test_tail_refuses_what_is_not_an_event(kafka_bootstrap: str, topic: str) -> None:
     await ensure(kafka_bootstrap, [spec_of(topic, 1)])
-    producer = Producer(kafka_bootstrap, topic, stuck_ms=10_000, access={})
+    producer = Producer(kafka_bootstrap, topic, stuck_ms=PATIENCE_MS, access={})
     await producer.start()
     await producer.send([(b"ALFA", b"{}", headers(fact("ALFA", 1)))])
     await producer.abort("done")
@@ -155,6 +160,7 @@ async def test_a_range_of_the_topic_is_read_alone(kafka_bootstrap: str, topic: s
     assert len(last) == 2 * len(set(home.values()))
 
 
-async def test_a_topic_that_is_missing_is_said(kafka_bootstrap: str, topic: str) -> None:
+async def test_a_topic_that_is_missing_is_said(kafka_bootstrap: str) -> None:
+    topic = new_topic()
     with pytest.raises(BrokerUnavailable, match=topic):
         await all_of(kafka_bootstrap, topic)

@@ -14,14 +14,16 @@ from switch.events import relay as relay_module
 from switch.events import trouble as trouble_module
 from switch.events.lease import Lease
 from switch.events.relay import Relay
-from switch.limits import RELAY_LEASE_MS
 from switch.ports import OutboxEntry, PaymentStore
 from tests.events.support import FakeOutbox, FakeSink, fact, first_arrivals, in_order_per_agent, relay, running, until
+
+LEASE_MS = 60_000  # by the test's own clock; no machine stands still for so long
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lease of seconds, renewed every few milliseconds."""
+    """A lease of a minute, renewed every few milliseconds."""
+    monkeypatch.setattr(lease_module, "RELAY_LEASE_MS", LEASE_MS)
     monkeypatch.setattr(lease_module, "RELAY_LEASE_RENEW_MS", 5)
     monkeypatch.setattr(relay_module, "RELAY_LEASE_RENEW_MS", 5)
     monkeypatch.setattr(trouble_module, "RELAY_BACKOFF_MS_FIRST", 1)
@@ -125,7 +127,7 @@ async def test_one_that_was_stopped_repeats_at_most_what_it_had_in_hand_and_dele
         async with running(other):
             await until(lambda: outbox.tries > 10, "the second tries")
             assert (other.held, second.published) == ((False,), []), "the lease of the first has not ended"
-            outbox.time_ms += RELAY_LEASE_MS
+            outbox.time_ms += LEASE_MS
             await until(lambda: outbox.empty, "the second goes on")
             arrived = len(broker.arrived)
             second.stop_at = "before outbox_read"
@@ -148,12 +150,12 @@ async def test_a_lost_lease_ends_a_publish_that_waits() -> None:
     one = relay(outbox, broker)
     async with running(one):
         await broker.publishing.wait()
-        outbox.leases[0] = ("another", 7, RELAY_LEASE_MS)
+        outbox.leases[0] = ("another", 7, LEASE_MS)
         await until(lambda: one.held == (False,), "it has seen it")
         broker.gate.set()
         await until(lambda: outbox.tries > 10, "it stands by")
         assert len(outbox.waiting[0]) == 10
-        outbox.time_ms += RELAY_LEASE_MS
+        outbox.time_ms += LEASE_MS
         await until(lambda: outbox.empty, "it has the shard again")
     assert first_arrivals(broker.arrived) == _facts(1, 10)
     assert outbox.leases[0][1] == 8

@@ -57,7 +57,8 @@ async def test_it_is_stopped_at_the_end() -> None:
     assert client.calls == ["start", "started", "stop", "stopped"]
 
 
-async def test_a_cancelled_start_may_come_to_its_end() -> None:
+async def test_a_cancelled_start_may_come_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "CLIENT_START_ENDS_MS", 60_000)
     client = _Client()
     client.may_stop.set()
     using = asyncio.create_task(_use(client))

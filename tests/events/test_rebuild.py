@@ -15,6 +15,8 @@ from tests.events.test_replay import NothingToRestore
 from tests.settlement import ARRANGEMENTS, START_MS
 from tests.store.builders import join
 
+pytestmark = pytest.mark.usefixtures("patient_broker", "patient_store")
+
 
 @pytest.fixture
 async def place(kafka_bootstrap: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[Place]:

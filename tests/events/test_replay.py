@@ -18,6 +18,9 @@ from tests.store.builders import join
 HKD1, HKD2, CNY1 = ("hkd", 1), ("hkd", 2), ("cny", 1)
 
 
+pytestmark = pytest.mark.usefixtures("patient_broker", "patient_store")
+
+
 @pytest.fixture
 async def place(kafka_bootstrap: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[Place]:
     """Two closed windows of each arrangement and an open one, all announced; ninety repeats in between."""

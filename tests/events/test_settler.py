@@ -18,6 +18,8 @@ from tests.settlement import START_MS, across, paid
 from tests.store.builders import join
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("patient_broker", "patient_store")
+
 
 @pytest.fixture
 async def place(kafka_bootstrap: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[Place]:
@@ -99,6 +101,7 @@ async def test_repeats_change_nothing(place: Place) -> None:
     await check(place, facts)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # see below; the collector may come in the midst of the lives
 async def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(
     place: Place, request: pytest.FixtureRequest
 ) -> None:

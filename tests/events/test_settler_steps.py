@@ -27,7 +27,7 @@ STEPS_AT_LEAST = 5  # progress, the archive, headroom of more than one shard, wi
 
 
 @pytest.fixture
-async def store(valkey_url: str, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(valkey_url: str, tmp_path: Path, patient_store: None) -> AsyncIterator[Store]:
     made = await open_own_store(valkey_url, tmp_path)
     for bank in BANKS:
         await join(made, bank)

@@ -4,6 +4,8 @@ import asyncio
 import uuid
 from pathlib import Path
 
+import pytest
+
 from switch.domain.payment import State
 from switch.domain.position import unbalanced
 from switch.events import KafkaSink, Relay, encode
@@ -28,6 +30,7 @@ async def _pay(store: Store, agent: str) -> None:
             await store.payments.abort(one, "CREDITOR_ACCOUNT_CLOSED", "AC04", NOW_MS + number)
 
 
+@pytest.mark.usefixtures("patient_broker", "patient_store")
 async def test_every_payment_that_ended_is_an_event(valkey_url: str, kafka_bootstrap: str, tmp_path: Path) -> None:
     topic, namespace = f"test.{uuid.uuid4().hex}", f"t{uuid.uuid4().hex[:12]}"
     store = await open_store(

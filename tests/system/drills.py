@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc.aio
-import redis
 
+from deploy.local.valkey import CommandFailed
 from loadtest.drill import FAULTS, Drill
 from loadtest.provider import Load
 from switch.archive import open_archive
@@ -155,7 +155,7 @@ async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
     for tries_left in reversed(range(TRIES)):
         try:
             return await ask()
-        except (grpc.aio.AioRpcError, redis.RedisError, BrokerUnavailable):
+        except (grpc.aio.AioRpcError, CommandFailed, BrokerUnavailable):
             if not tries_left:
                 raise
     raise AssertionError("never asked")
