@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+from switch.events.cancels import heed_cancel
 from switch.limits import RELAY_IDLE_MS_MAX, RELAY_IDLE_MS_MIN
 
 __all__ = ["Pace"]
@@ -20,7 +21,8 @@ class Pace:
         self._woken.set()
 
     def begin(self) -> None:
-        """Before reading: what is nudged from here on may not be in what is read."""
+        """Before reading: what is nudged from here on may not be in what is read. Raises a cancel that was lost."""
+        heed_cancel()
         self._woken.clear()
 
     async def rest(self, moved: int) -> None:

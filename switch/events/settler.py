@@ -22,6 +22,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from switch.domain.settlement import Arrangement
 from switch.errors import ArchiveConflict, BrokerUnavailable, SettlementHalted
 from switch.events.broker import BROKER_ERRORS, Access, said
+from switch.events.cancels import heed_cancel
 from switch.events.fold import Fold, Folded, LogRecord, Poisoned, read_records
 from switch.events.opening import opened
 from switch.events.schema import SETTLEMENT_TOPIC
@@ -108,6 +109,7 @@ class Settler:
         try:
             async with opened(consumer):
                 while True:
+                    heed_cancel()
                     await session.turn()
                     self.trouble.well("the log")
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:

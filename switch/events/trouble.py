@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from switch.errors import BayswitchError
+from switch.events.cancels import heed_cancel
 from switch.limits import RELAY_BACKOFF_MS_FIRST, RELAY_BACKOFF_MS_MAX
 from switch.ports import Clock
 
@@ -37,6 +38,7 @@ class Trouble:
     async def persist(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work` again and again until cancelled; while it raises, later and later."""
         while True:
+            heed_cancel()
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 a fault of ours delays events as trouble does, never ends them

@@ -50,6 +50,22 @@ class FakeWriter:
         self.open = False
 
 
+class DeafWriter(FakeWriter):
+    """Loses a cancel that comes while it writes, as a client of the broker may. `fails`: and then there is trouble."""
+
+    def __init__(self, *, fails: bool) -> None:
+        super().__init__()
+        self.writing = asyncio.Event()
+        self._fails = fails
+
+    async def write(self, records: Sequence[Record]) -> None:
+        self.writing.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        if self._fails:
+            raise BrokerUnavailable("the first one was stopped")
+
+
 @contextlib.asynccontextmanager
 async def _announcing(books: FakeBooks, windows: Any, positions: Any) -> AsyncIterator[Announcer]:
     one = Announcer(cast(SettlementStore, books), windows, positions, FakeClock())
@@ -153,3 +169,16 @@ async def _all(bootstrap: str, topic: str, count: int) -> list[tuple[bytes, byte
     finally:
         await consumer.stop()
     return [(record.key, record.value, list(record.headers)) for record in found]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_cancel_that_a_writer_loses_ends_it_all_the_same(fails: bool) -> None:
+    books, windows, positions = FakeBooks(), DeafWriter(fails=fails), FakeWriter()
+    books.move_window(_window("hkd-rtgs", 1))
+    one = Announcer(cast(SettlementStore, books), cast(TopicWriter, windows), cast(TopicWriter, positions), FakeClock())
+    task = asyncio.create_task(one.run())
+    await windows.writing.wait()
+    task.cancel()
+    await asyncio.wait({task}, timeout=60)
+    assert task.cancelled()
+    assert not windows.open
