@@ -51,4 +51,4 @@ def compiled_parts() -> list[Extension]:
 
 
 compile_contract()
-setup(ext_modules=compiled_parts())
+setup(ext_modules=compiled_parts(), options={"build_ext": {"parallel": os.cpu_count()}})
