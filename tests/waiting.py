@@ -1,10 +1,14 @@
-"""Waiting for what other processes bring about, within a bound; nothing here sleeps for a fixed time."""
+"""Waiting for what other processes or the clock bring about, within a bound; nothing here sleeps for a fixed time."""
 
 import asyncio
 import contextlib
 import inspect
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
+
+from adapters.kit.clock import wall_ms
+from adapters.kit.statement import day_bounds, day_of
 
 EVENTUALLY_SECONDS_MAX = 60.0
 _PAUSE_SECONDS = 0.01
@@ -20,6 +24,13 @@ async def eventually(reached: Callable[[], bool | Awaitable[bool]], what: str) -
                     return
                 await asyncio.sleep(_PAUSE_SECONDS)
     raise AssertionError(f"never: {what}")
+
+
+def on_one_day(seconds: int) -> None:
+    """Wait for Hong Kong's midnight when it is nearer than this: with it, what counts for a day begins anew."""
+    left_ms = day_bounds(day_of(wall_ms()))[1] - wall_ms()
+    if left_ms < 1000 * seconds:
+        time.sleep(left_ms / 1000 + 0.01)
 
 
 @contextlib.asynccontextmanager

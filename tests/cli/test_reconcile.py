@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +31,9 @@ from tests.adapters.hkfps.cases import HKFPS
 from tests.adapters.mofps.cases import MOFPS
 from tests.cli.support import Cli, Ran, enrol, until
 from tests.cli.test_payments import HK, KNOWN, MAINLAND
+from tests.waiting import on_one_day
 
-TURN_MS = 60_000
+TURN_SECONDS = 60
 TO_MACAU = (
     "+853-66123456", "--payee-name", "LEONG KA MAN", *HK, "--to-place", "MO", "--scheme", "mobile", "--credit", "MOP",
 )  # fmt: skip
@@ -71,10 +71,8 @@ def reconcile(cli: Cli, rail: str, control: str, day: date, *more: str) -> Ran:
 
 
 def today() -> date:
-    """The day in Hong Kong. Its last minute is waited for: all that a test pays now is of one day."""
-    left_ms = day_bounds(day_of(wall_ms()))[1] - wall_ms()
-    if left_ms < TURN_MS:
-        time.sleep(left_ms / 1000 + 0.01)
+    """The day in Hong Kong, on which all is that a test pays now."""
+    on_one_day(TURN_SECONDS)
     return day_of(wall_ms())
 
 

@@ -28,7 +28,6 @@ __all__ = [
     "audited",
     "committed",
     "on_a_port_to_keep",
-    "on_one_day",
     "payments_in",
     "started",
     "step",
@@ -40,7 +39,6 @@ RESOLVE_SECONDS_MAX = 60
 CALL_SECONDS_MAX = 60  # longer than the switch takes for any answer, however busy the machine is
 SHORT_QUOTES = {"BAYSWITCH_QUOTE_MS": "5000"}  # an unused quote holds headroom until it expires: audits wait for it
 _POLL_SECONDS = 0.05
-_DAY_SECONDS, _HONG_KONG_SECONDS = 86_400, 8 * 3_600  # it is ahead of UTC, all the year
 _STEPS: Mapping[str, Any] = {row["id"]: row for row in load_scenario()["step"] if "id" in row}
 
 
@@ -216,13 +214,6 @@ def until(reached: Callable[[], bool], what: str, seconds: float = RESOLVE_SECON
                 raise
         assert time.monotonic() < limit, f"not in {seconds} s: {what}"
         time.sleep(_POLL_SECONDS)
-
-
-def on_one_day(seconds: int) -> None:
-    """Wait for Hong Kong's midnight when it is nearer than this: with it, what counts for a day begins anew."""
-    left = _DAY_SECONDS - (time.time() + _HONG_KONG_SECONDS) % _DAY_SECONDS
-    if left < seconds:
-        time.sleep(left + 1)
 
 
 def audited(sandbox: Sandbox, answers: Mapping[str, str] | None = None) -> Audit:

@@ -29,8 +29,8 @@ from switch.domain.settlement import SettlementFact
 from switch.events import tail
 from switch.rules import load_rules
 from tests.system.drills import PARTICIPANTS, Rehearsal, seeded
-from tests.system.support import STATE, Trouble, committed, on_one_day, payments_in, step
-from tests.waiting import eventually
+from tests.system.support import STATE, Trouble, committed, payments_in, step
+from tests.waiting import eventually, on_one_day
 
 CALLERS = 8
 ANSWERS_BEFORE = 150  # before anything is killed

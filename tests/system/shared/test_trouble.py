@@ -18,7 +18,8 @@ from switch import app
 from switch.cli.sandbox import OPERATOR, Sandbox
 from switch.errors import REASONS
 from switch.settings import load_settings
-from tests.system.support import STATE, Provider, committed, on_one_day, payments_in, step, until
+from tests.system.support import STATE, Provider, committed, payments_in, step, until
+from tests.waiting import on_one_day
 
 Providers = Callable[[str], Provider]
 DAY_MS = 86_400_000
